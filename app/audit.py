@@ -1,0 +1,226 @@
+"""What is written down: one dataclass per event, named noun.verb, with one fixed set of facts.
+
+An entry states which RFC 8705 mechanisms took part, on which certificate, and what was decided.
+It claims custody of a key and nothing more: not intent, not approval. No entry ever holds a token,
+a private key or a whole certificate.
+
+`body` is what is stored and hashed; the hash chain itself is kept by `app.store.audit`.
+"""
+
+import dataclasses
+import json
+import secrets
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+SCHEMA = 1
+"""Version of the body's shape; raised when a member changes its meaning."""
+
+
+def new_ref() -> str:
+    """An opaque reference a refused client may quote: 80 random bits, no ambiguous letters."""
+    alphabet = "23456789abcdefghjkmnpqrstuvwxyz"
+    return "".join(secrets.choice(alphabet) for _ in range(16))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateEvidence:
+    """The presented certificate as the audit names it. Whether it was trusted is said elsewhere."""
+
+    thumbprint: str
+    subject: str | None = None
+    issuer: str | None = None
+    serial: str | None = None
+    not_after: int | None = None
+    trust_set: str | None = None
+    """The trust set whose anchor vouched for it; None for registered or refused certificates."""
+    tls_version: str | None = None
+    cipher: str | None = None
+    termination: str = "direct"
+    """Where TLS ended: ``direct`` or a proxy's registered name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What every entry may carry. A member that does not apply is None and is not stored."""
+
+    name: ClassVar[str] = "event.recorded"
+
+    decision: str = "done"
+    """``issued``, ``refused`` or ``done`` (an operator's act)."""
+    reason: str | None = None
+    ref: str | None = None
+    client_id: str | None = None
+    certificate: CertificateEvidence | None = None
+    jti: str | None = None
+    resource: str | None = None
+
+    @property
+    def thumbprint(self) -> str | None:
+        """``x5t#S256`` of the certificate concerned, for the index."""
+        return self.certificate.thumbprint if self.certificate else None
+
+    def body(self) -> dict[str, Any]:
+        """The entry as plain JSON values, members that are None left out."""
+        return {"schema": SCHEMA, "event": self.name, **_plain(self)}
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return {
+            f.name: _plain(v)
+            for f in dataclasses.fields(value)
+            if (v := getattr(value, f.name)) is not None
+        }
+    if isinstance(value, tuple | list):
+        return [_plain(v) for v in value]
+    return value
+
+
+def canonical(body: dict[str, Any]) -> bytes:
+    """One spelling per body: sorted members, no spaces, UTF-8. This is what the chain hashes."""
+    return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenIssued(Event):
+    """A token's record was committed; the token left after this entry was on disk."""
+
+    name: ClassVar[str] = "token.issued"
+
+    grant_type: str
+    method: str
+    """The client authentication method, as registered (RFC 8705 section 2)."""
+    mechanisms: tuple[str, ...]
+    """Of RFC 8705: ``client_authentication`` (section 2), ``token_binding`` (section 3)."""
+    confirmation: str
+    """The confirmation method in the token: ``x5t#S256``."""
+    token_type: str
+    subject: str
+    scope: str
+    issued_at: int
+    expires_at: int
+    kid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindingRecord:
+    """One check of a refused request, as `explain` shows it."""
+
+    check: str
+    seen: str
+    expected: str = ""
+    action: str = ""
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestRefused(Event):
+    """An endpoint answered with an OAuth error. The reference in the answer finds this entry."""
+
+    name: ClassVar[str] = "request.refused"
+
+    endpoint: str
+    error: str
+    status: int
+    method: str | None = None
+    findings: tuple[FindingRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorEvent(Event):
+    """Something an operator did with a command; `actor` is the operating-system account."""
+
+    actor: str
+    details: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientAdded(OperatorEvent):
+    """A client was registered."""
+
+    name: ClassVar[str] = "client.added"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientDisabled(OperatorEvent):
+    """A client may not authenticate until enabled."""
+
+    name: ClassVar[str] = "client.disabled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientEnabled(OperatorEvent):
+    """A disabled client may authenticate again."""
+
+    name: ClassVar[str] = "client.enabled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientRemoved(OperatorEvent):
+    """A client and its credentials were removed."""
+
+    name: ClassVar[str] = "client.removed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateAdded(OperatorEvent):
+    """A client got one more certificate or key."""
+
+    name: ClassVar[str] = "certificate.added"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateRetired(OperatorEvent):
+    """A client's certificate stopped counting."""
+
+    name: ClassVar[str] = "certificate.retired"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustAdded(OperatorEvent):
+    """An anchor joined a trust set."""
+
+    name: ClassVar[str] = "trust.added"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustRemoved(OperatorEvent):
+    """A trust set was removed."""
+
+    name: ClassVar[str] = "trust.removed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceAdded(OperatorEvent):
+    """A resource was registered or changed."""
+
+    name: ClassVar[str] = "resource.added"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceRemoved(OperatorEvent):
+    """A resource was removed."""
+
+    name: ClassVar[str] = "resource.removed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyAdded(OperatorEvent):
+    """A signing key was made and is published as next."""
+
+    name: ClassVar[str] = "key.added"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRotated(OperatorEvent):
+    """The next signing key became current."""
+
+    name: ClassVar[str] = "key.rotated"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRemoved(OperatorEvent):
+    """A retired signing key left the key set."""
+
+    name: ClassVar[str] = "key.removed"
