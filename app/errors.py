@@ -75,7 +75,7 @@ class Finding:
         return self.reason is None
 
 
-class Refused(Exception):  # noqa: N818 - a verdict, not a fault
+class Refused(Exception):
     """A check said no. Carries the finding; whoever speaks HTTP turns it into an `OAuthError`."""
 
     def __init__(self, finding: Finding) -> None:
