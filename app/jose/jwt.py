@@ -1,0 +1,199 @@
+"""Signed JWTs (RFC 7515 compact form, RFC 7519, RFC 9068): made fast, read strictly.
+
+`Signer.sign` guarantees a token under one key and algorithm, with the protected header fixed.
+`verify` guarantees that a key of the given set signed exactly these claims for this issuer and
+audience, within their dates. Neither knows anything of revocation or of certificates: whether the
+token's ``cnf`` belongs to the one who presents it is decided elsewhere.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from joserfc.errors import JoseError
+from joserfc.jws import JWSRegistry
+
+from app.errors import Finding, Reason
+from app.jose import base64url
+from app.jose.algorithms import ALGORITHMS, PrivateKey
+from app.jose.jwks import MAX_KID, VerificationKeys
+from app.jose.strict_json import Members, parse_object
+
+MAX_TOKEN = 16 * 1024
+"""Characters. Ours have about 700; a larger one is not parsed at all."""
+LEEWAY = 60
+"""Seconds that clocks may differ (the tolerance RFC 9068 section 4 calls small)."""
+LATEST = 253_402_300_799
+"""9999-12-31T23:59:59Z: a later date is a mistake or an attack on somebody's arithmetic."""
+FORBIDDEN_HEADERS = frozenset({"jwk", "jku", "x5u", "x5c", "crit", "b64", "zip"})
+"""They bring a key, demand a fetch, or change what is signed (RFC 8725 sections 3.10, RFC 7797)."""
+ACCESS_TOKEN = "at+jwt"  # noqa: S105  # a media type (RFC 9068 section 2.1), no password
+
+
+class InvalidToken(Exception):
+    """The token does not hold. `finding` says why, for operators; the wire never does."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(f"{finding.check}: {finding.seen}")
+        self.finding = finding
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedClaims:
+    """The claims of a token that `verify` accepted; made nowhere else."""
+
+    kid: str
+    claims: Mapping[str, Any]
+
+
+class Signer:
+    """Signs with one key. Safe to share between threads; the private key does not show in repr."""
+
+    __slots__ = ("_header", "_sign", "algorithm", "kid")
+
+    def __init__(
+        self, kid: str, algorithm: str, private_key: PrivateKey, typ: str = ACCESS_TOKEN
+    ) -> None:
+        row = ALGORITHMS[algorithm]
+        if not row.fits(private_key.public_key()):
+            raise ValueError(f"the key {kid} is not one for {algorithm}")
+        self.kid = kid
+        self.algorithm = algorithm
+        self._sign = row.signer(private_key)
+        header = {"alg": algorithm, "typ": typ, "kid": kid}
+        self._header = base64url.encode(_encode(header).encode()) + b"."
+
+    def sign(self, claims: Mapping[str, Any]) -> str:
+        """The compact token over `claims`, which must be plain JSON values."""
+        signed = self._header + base64url.encode(_encode(claims).encode())
+        return (signed + b"." + base64url.encode(self._sign(signed))).decode()
+
+
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+
+def verify(
+    token: str | bytes,
+    *,
+    keys: VerificationKeys,
+    algorithm: str,
+    issuer: str,
+    audience: str,
+    now: int,
+    typ: str = ACCESS_TOKEN,
+    leeway: int = LEEWAY,
+) -> VerifiedClaims:
+    """The claims of `token`, if everything about it holds (RFC 9068 section 4, RFC 8725).
+
+    `algorithm` is the one accepted ``alg``. ``exp`` is required; ``nbf`` and ``iat`` count where
+    present; ``aud`` must be one string, as we issue it.
+
+    Raises:
+        InvalidToken: anything does not hold. Nothing else is raised, whatever `token` is.
+
+    """
+    parts = _take_apart(token)
+    header = parts.header
+    _check_header(header, algorithm, typ)
+    kid = header.get("kid")
+    if not isinstance(kid, str) or not 0 < len(kid) <= MAX_KID:
+        raise _refusal("token kid", "no usable kid", "the kid of a published key")
+    key = keys.get(kid)
+    if key is None or key.algorithm != algorithm:
+        raise _refusal("token kid", kid, f"the kid of a published key for {algorithm}")
+    try:
+        genuine = JWSRegistry.algorithms[algorithm].verify(parts.signed, parts.signature, key.key)
+    except (JoseError, ValueError):
+        genuine = False
+    if not genuine:
+        raise _refusal("token signature", "not made by the key it names", "a genuine signature")
+    _check_claims(parts.claims, issuer, audience)
+    _check_dates(parts.claims, now, leeway)
+    return VerifiedClaims(kid, parts.claims)
+
+
+def unverified(token: str | bytes) -> tuple[Members, Members]:
+    """Header and claims as anybody may have written them: to show, never to decide.
+
+    Raises:
+        InvalidToken: they cannot be read.
+
+    """
+    parts = _take_apart(token)
+    return parts.header, parts.claims
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    header: Members
+    claims: Members
+    signed: bytes
+    signature: bytes
+
+
+def _take_apart(token: str | bytes) -> _Parts:
+    if len(token) > MAX_TOKEN:
+        raise _refusal("token size", f"{len(token)} characters", f"at most {MAX_TOKEN}")
+    try:
+        raw = token.encode("ascii") if isinstance(token, str) else bytes(token)
+        header, payload, signature = raw.split(b".")
+        return _Parts(
+            header=parse_object(base64url.decode(header), at_most=MAX_TOKEN),
+            claims=parse_object(base64url.decode(payload), at_most=MAX_TOKEN),
+            signed=raw[: len(header) + 1 + len(payload)],
+            signature=base64url.decode(signature),
+        )
+    except ValueError as error:
+        raise _refusal(
+            "token form", "not readable", "header.claims.signature, each base64url (RFC 7515)"
+        ) from error
+
+
+def _check_header(header: Members, algorithm: str, typ: str) -> None:
+    if header.get("alg") != algorithm or algorithm not in ALGORITHMS:
+        raise _refusal("token alg", header.get("alg"), algorithm)
+    if present := sorted(FORBIDDEN_HEADERS & header.keys()):
+        raise _refusal("token header", ", ".join(present), "none of these")
+    seen = header.get("typ")
+    if not isinstance(seen, str) or not seen.isascii():
+        raise _refusal("token typ", seen, typ)
+    if seen.lower().removeprefix("application/") != typ.lower():  # RFC 7515 section 4.1.9
+        raise _refusal("token typ", seen, typ)
+
+
+def _check_claims(claims: Members, issuer: str, audience: str) -> None:
+    if claims.get("iss") != issuer:
+        raise _refusal("token iss", claims.get("iss"), issuer)
+    if claims.get("aud") != audience:
+        raise _refusal("token aud", claims.get("aud"), audience)
+
+
+def _check_dates(claims: Members, now: int, leeway: int) -> None:
+    expires = _date(claims, "exp")
+    if expires is None:
+        raise _refusal("token exp", "absent", "a date")
+    if expires <= now - leeway:
+        raise _refusal("token exp", expires, f"later than {now}", Reason.EXPIRED)
+    for name in ("nbf", "iat"):
+        begins = _date(claims, name)
+        if begins is not None and begins > now + leeway:
+            raise _refusal(f"token {name}", begins, f"at most {now}", Reason.NOT_YET_VALID)
+
+
+def _date(claims: Members, name: str) -> int | None:
+    if name not in claims:
+        return None
+    value = claims[name]
+    if type(value) is not int or not 0 <= value <= LATEST:  # bool is an int too, hence type()
+        raise _refusal(f"token {name}", value, f"whole seconds, 0 to {LATEST}")
+    return value
+
+
+def _refusal(
+    check: str, seen: object, expected: str, reason: Reason = Reason.REQUEST_MALFORMED
+) -> InvalidToken:
+    text = (
+        seen if isinstance(seen, str) else ascii(seen) if isinstance(seen, int) else "not a string"
+    )
+    return InvalidToken(Finding(check, text[:80], expected, reason=reason))
