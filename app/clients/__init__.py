@@ -1,0 +1,1 @@
+"""Who asks: registered clients, and the one way each may prove itself."""

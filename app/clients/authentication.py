@@ -1,0 +1,120 @@
+"""From a proven certificate to an authenticated client. The one way, for every endpoint."""
+
+from dataclasses import dataclass
+
+from app.clients.methods import METHODS
+from app.clients.methods.evidence import Evidence, RemoteKeyReader
+from app.clients.model import Client
+from app.clients.registry import Registry
+from app.errors import Examination, Finding, Reason
+from app.pki.check import TrustedCertificate
+from app.tls.peer import PeerCertificate
+
+
+@dataclass(frozen=True, slots=True)
+class AuthenticatedClient:
+    """A client that proved itself by its registered method. Made only by `authenticate`.
+
+    Says who asks, never what may be had: grants decide that.
+    """
+
+    client: Client
+    certificate: TrustedCertificate
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What one request presented, unjudged."""
+
+    unverified_client_id: str
+    peer: PeerCertificate | None
+    peer_error: str | None = None
+    """Set where a certificate was presented but could not be taken (too large a chain)."""
+
+
+def authenticate(
+    exam: Examination,
+    registry: Registry,
+    presented: Credentials,
+    remote_keys: RemoteKeyReader,
+    now: int,
+) -> AuthenticatedClient:
+    """The client named by `presented`, if its registered method accepts the certificate.
+
+    The registration decides the method; what was presented never does.
+
+    Raises:
+        Refused: for every failure, with one finding each. The wire must not tell them apart.
+
+    """
+    client = _client(exam, registry, presented.unverified_client_id)
+    peer = _peer(exam, client, presented)
+    method = METHODS.get(client.token_endpoint_auth_method)
+    if method is None:
+        raise exam.end(_unknown_method(client))
+    exam.note(Finding("method", client.token_endpoint_auth_method))
+    trusted = method(exam, Evidence(client, peer, registry, remote_keys, now))
+    return AuthenticatedClient(client, trusted)
+
+
+def _client(exam: Examination, registry: Registry, client_id: str) -> Client:
+    client = registry.client(client_id)
+    if client is None:
+        raise exam.end(
+            Finding(
+                "client",
+                f"client_id {client_id!r}",
+                "a registered client",
+                # what a stranger sent never enters a command that someone may paste
+                "Correct client_id in the request, or register it: certbound client add",
+                Reason.CLIENT_UNKNOWN,
+            )
+        )
+    if client.disabled:
+        exam.note(
+            Finding(
+                "client",
+                f"{client_id} is disabled",
+                "an enabled client",
+                f"certbound client enable {client_id}",
+                Reason.CLIENT_DISABLED,
+            )
+        )
+    else:
+        exam.note(Finding("client", client_id))
+    return client
+
+
+def _peer(exam: Examination, client: Client, presented: Credentials) -> PeerCertificate:
+    if presented.peer is not None:
+        return presented.peer
+    if presented.peer_error is not None:
+        raise exam.end(
+            Finding(
+                "certificate",
+                "a certificate chain over the server's limits",
+                "at most 10 certificates and 32 KiB",
+                "Send the leaf and its intermediates only.",
+                Reason.CERTIFICATE_MALFORMED,
+            )
+        )
+    raise exam.end(
+        Finding(
+            "certificate",
+            "no client certificate on this connection",
+            f"a certificate for {client.token_endpoint_auth_method}",
+            "Configure the client with its certificate and key. Where a proxy or browser stack "
+            "hides it, use the mTLS endpoint alias.",
+            Reason.NO_CERTIFICATE,
+        )
+    )
+
+
+def _unknown_method(client: Client) -> Finding:
+    return Finding(
+        "method",
+        f"registered method {client.token_endpoint_auth_method!r}",
+        f"one of {', '.join(METHODS)}",
+        f"certbound client remove {client.client_id}, then add it again",
+        Reason.METHOD_NOT_ALLOWED,
+    )

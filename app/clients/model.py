@@ -1,0 +1,74 @@
+"""A registered client, as decisions read it (metadata names of RFC 7591 and RFC 8705 section 2)."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from app.jose.jwks import ClientKey
+from app.pki.check import Registered
+from app.pki.names import SubjectMatch
+from app.store.clients import ClientRow
+from app.store.credentials import CredentialRow
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """One client. Immutable: a change makes a new one in the next registry version."""
+
+    client_id: str
+    token_endpoint_auth_method: str
+    subject: SubjectMatch | None
+    """For ``tls_client_auth``: the one subject attribute its certificate must carry."""
+    registered: tuple[Registered, ...]
+    """For ``self_signed_tls_client_auth``: its certificates and keys."""
+    jwks_uri: str | None
+    trust_sets: tuple[str, ...]
+    """For ``tls_client_auth``: names of the trust sets that may vouch for it."""
+    grant_types: tuple[str, ...]
+    scopes: tuple[str, ...]
+    resources: tuple[str, ...]
+    """Empty: only the server's default resource."""
+    disabled: bool
+
+
+def from_rows(row: ClientRow, credentials: Iterable[CredentialRow]) -> Client:
+    """The client a row and its credentials describe."""
+    subject = None
+    if row.subject_attribute is not None and row.subject_value is not None:
+        subject = SubjectMatch(row.subject_attribute, row.subject_value)
+    return Client(
+        client_id=row.client_id,
+        token_endpoint_auth_method=row.auth_method,
+        subject=subject,
+        registered=tuple(_registered(c) for c in credentials),
+        jwks_uri=row.jwks_uri,
+        trust_sets=tuple(row.trust_sets),
+        grant_types=tuple(row.grants),
+        scopes=tuple(row.scopes),
+        resources=tuple(row.resources),
+        disabled=row.disabled_at is not None,
+    )
+
+
+def _registered(row: CredentialRow) -> Registered:
+    return Registered(
+        kind=row.kind,
+        thumbprint=row.thumbprint,
+        spki_sha256=row.spki_sha256,
+        spki_der=row.spki_der,
+        state=row.state,
+        activate_at=row.activate_at,
+        retired_at=row.retired_at,
+    )
+
+
+def remote(key: ClientKey, thumbprint: str | None) -> Registered:
+    """A key of the client's ``jwks_uri`` as a credential: active for as long as it is published."""
+    return Registered(
+        kind="certificate" if thumbprint else "key",
+        thumbprint=thumbprint,
+        spki_sha256=key.spki_sha256,
+        spki_der=key.spki_der,
+        state="active",
+        activate_at=None,
+        retired_at=None,
+    )

@@ -1,0 +1,69 @@
+"""Everything a decision reads, as of one registry version."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from app.clients.model import Client, from_rows
+from app.keys.ring import KeyRing
+from app.pki.anchors import TrustSet
+from app.store.registry import RegistryRows
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A registered protected resource (RFC 8707): a URL tokens may be issued for."""
+
+    url: str
+    scopes: tuple[str, ...]
+
+
+class Registry:
+    """An immutable snapshot. Clients and trust sets are parsed when first asked for.
+
+    Two threads (the event loop's and the journal's) may read one snapshot; parsing twice is
+    harmless because the results are equal values.
+    """
+
+    def __init__(self, rows: RegistryRows, keys: KeyRing) -> None:
+        self.version = rows.version
+        self.keys = keys
+        self.resources = {r.url: Resource(r.url, tuple(r.scopes)) for r in rows.resources}
+        self._client_rows = {row.client_id: row for row in rows.clients}
+        self._credential_rows = defaultdict(list)
+        for credential in rows.credentials:
+            self._credential_rows[credential.client_id].append(credential)
+        self._trust_rows = {row.name: row for row in rows.trust_sets}
+        self._clients: dict[str, Client] = {}
+        self._trust_sets: dict[str, TrustSet] = {}
+
+    def client(self, client_id: str) -> Client | None:
+        """The client registered as `client_id`, disabled ones included."""
+        found = self._clients.get(client_id)
+        if found is None and (row := self._client_rows.get(client_id)) is not None:
+            found = from_rows(row, self._credential_rows.get(client_id, ()))
+            self._clients[client_id] = found
+        return found
+
+    def client_ids(self) -> list[str]:
+        """Every registered client's identifier, sorted."""
+        return sorted(self._client_rows)
+
+    def trust_set(self, name: str) -> TrustSet | None:
+        """The trust set called `name`, or None; never an empty one.
+
+        Raises:
+            ValueError: a stored anchor cannot be parsed; the set must not be used at all then.
+
+        """
+        found = self._trust_sets.get(name)
+        if found is None and (row := self._trust_rows.get(name)) is not None:
+            anchors = tuple(a.der for a in row.anchors if a.role == "anchor")
+            others = tuple(a.der for a in row.anchors if a.role == "intermediate")
+            if anchors:
+                found = TrustSet(name, anchors, others)
+                self._trust_sets[name] = found
+        return found
+
+    def has_anchors(self) -> bool:
+        """Whether any trust set could vouch for a client at all."""
+        return any(a.role == "anchor" for row in self._trust_rows.values() for a in row.anchors)

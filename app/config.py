@@ -1,0 +1,241 @@
+"""Every setting: name, type, default, meaning. The settings reference is generated from here.
+
+Precedence: flag, then environment ``CERTBOUND_<NAME>``, then ``<home>/certbound.toml``, then the
+default. Unknown names are refused with the nearest known one: a misspelt security setting must
+never be ignored. Settings are frozen once loaded.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+ENVIRONMENT_PREFIX = "CERTBOUND_"
+FILE_NAME = "certbound.toml"
+SECRETS = frozenset({"sealing_key"})
+
+
+class ConfigError(Exception):
+    """The settings cannot be used; the message says which one, what was seen and what to do."""
+
+
+class Settings(BaseModel):
+    """The settings of one server. Paths and URLs that depend on others have computed defaults."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    home: Path = Field(exclude=True)
+
+    host: str = Field("127.0.0.1", description="Address both listeners bind.")
+    port: int = Field(8443, ge=0, le=65535, description="Port of the main listener.")
+    mtls_port: int = Field(
+        9443, ge=0, le=65535, description="Port of the listener that `mtls_endpoint_aliases` name."
+    )
+    issuer: str = Field(
+        default_factory=lambda known: f"https://localhost:{known.get('port', 8443)}",
+        description="Issuer identifier, printed verbatim everywhere (RFC 8414 section 2).",
+    )
+    mtls_base_url: str = Field(
+        default_factory=lambda known: f"https://localhost:{known.get('mtls_port', 9443)}",
+        description="Scheme, host and port of the mTLS endpoint aliases, without a path.",
+    )
+    database_url: str = Field(
+        default_factory=lambda known: f"sqlite:///{known['home'] / 'certbound.db'}",
+        description="SQLAlchemy URL: `sqlite:///…` or `postgresql+psycopg://…`.",
+    )
+    workers: Literal[1] = Field(
+        1, description="Server processes. This version runs one; a larger number is refused."
+    )
+    access_token_lifetime: int = Field(
+        300, ge=1, le=86_400, description="Seconds; always capped by the certificate's notAfter."
+    )
+    default_resource: str = Field(
+        "https://localhost:9444",
+        description="`aud` of a token where the request names no `resource` (RFC 8707).",
+    )
+    signing_algorithm: Literal["ES256", "EdDSA", "PS256", "RS256"] = Field(
+        "ES256", description="Algorithm of the next signing key; keys in use keep theirs."
+    )
+    key_lifetime: int = Field(
+        90 * 86_400,
+        ge=86_400,
+        description="Seconds a signing key stays current before the next one takes over.",
+    )
+    sealing_key_file: Path = Field(
+        default_factory=lambda known: known["home"] / "certs" / "sealing.key",
+        description="File with the key that seals signing keys in the database; mode 0600.",
+    )
+    sealing_key: SecretStr | None = Field(
+        None, description="The sealing key itself, base64url, instead of the file."
+    )
+    tls_certificate_file: Path = Field(
+        default_factory=lambda known: known["home"] / "certs" / "server.crt",
+        description="Server certificate chain, PEM, leaf first. Reloaded when it changes.",
+    )
+    tls_key_file: Path = Field(
+        default_factory=lambda known: known["home"] / "certs" / "server.key",
+        description="Private key of the server certificate, PEM. Reloaded when it changes.",
+    )
+    handshake_timeout: float = Field(
+        10.0, gt=0, description="Seconds until a TLS handshake must be complete."
+    )
+    header_timeout: float = Field(
+        10.0, gt=0, description="Seconds until a request's headers must be complete."
+    )
+    body_timeout: float = Field(
+        15.0, gt=0, description="Seconds until a request's body must be complete."
+    )
+    idle_timeout: float = Field(
+        60.0, gt=0, description="Seconds a connection may stay open between requests."
+    )
+    shutdown_timeout: float = Field(
+        10.0, gt=0, description="Seconds that requests in flight have after SIGTERM."
+    )
+    max_connections: int = Field(10_000, ge=1, description="Open connections of the process.")
+    max_connections_per_address: int = Field(
+        2_000, ge=1, description="Open connections from one client address."
+    )
+    jwks_uri_allow_private: bool = Field(
+        default=False,
+        description="Whether a client's `jwks_uri` may point at loopback or private addresses.",
+    )
+    jwks_uri_ca_file: Path | None = Field(
+        None, description="CA bundle for fetching `jwks_uri`; default: the system's."
+    )
+    event_loop: Literal["auto", "uvloop", "asyncio"] = Field(
+        "auto", description="Event loop; `auto` takes uvloop where it is installed."
+    )
+    log_format: Literal["console", "json"] = Field("console", description="Form of log lines.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least level that is logged."
+    )
+
+    @field_validator("issuer")
+    @classmethod
+    def _issuer(cls, value: str) -> str:
+        _require_https(value)
+        if urlsplit(value).path.endswith("//") or "//" in urlsplit(value).path:
+            raise ValueError("has an empty path segment")
+        return value
+
+    @field_validator("mtls_base_url")
+    @classmethod
+    def _origin(cls, value: str) -> str:
+        _require_https(value)
+        if urlsplit(value).path not in ("", "/"):
+            raise ValueError("must be scheme, host and port only; the issuer's path is added to it")
+        return value.rstrip("/")
+
+    @field_validator("default_resource")
+    @classmethod
+    def _resource(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if not parts.scheme or "#" in value or not value.isascii():
+            raise ValueError("must be an absolute URI without a fragment (RFC 8707 section 2)")
+        return value
+
+
+def _require_https(value: str) -> None:
+    parts = urlsplit(value)
+    if parts.scheme != "https" or not parts.hostname:
+        raise ValueError("must be an https URL with a host")
+    if parts.query or parts.fragment or "?" in value or "#" in value or "@" in parts.netloc:
+        raise ValueError("must have no query, fragment or user information (RFC 8414 section 2)")
+    if not value.isascii() or any(ord(c) <= ord(" ") for c in value):
+        raise ValueError("must be printable ASCII")
+    _ = parts.port  # a port that is no number raises ValueError here
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings with the origin of each value: ``flag``, ``environment``, ``file`` or ``default``."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+
+
+def names() -> list[str]:
+    """The names a user may set, in the order of the reference."""
+    return [name for name in Settings.model_fields if name != "home"]
+
+
+def find_home(flag: Path | None = None, environ: Mapping[str, str] = os.environ) -> Path:
+    """``--home``, else ``CERTBOUND_HOME``, else the current directory; absolute."""
+    return (flag or Path(environ.get("CERTBOUND_HOME") or ".")).expanduser().resolve()
+
+
+def load(
+    home: Path,
+    flags: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Loaded:
+    """Settings for `home`. Flags that are None count as not given.
+
+    Raises:
+        ConfigError: a name is unknown, a value does not fit, or the file is not TOML.
+
+    """
+    layers = (
+        ("file", _from_file(home / FILE_NAME)),
+        ("environment", _from_environment(environ)),
+        ("flag", {k: v for k, v in (flags or {}).items() if v is not None}),
+    )
+    values: dict[str, Any] = {}
+    origins = dict.fromkeys(names(), "default")
+    for origin, layer in layers:
+        for name, value in layer.items():
+            values[name], origins[name] = value, origin
+    try:
+        return Loaded(Settings(home=home, **values), origins)
+    except ValidationError as error:
+        problems = "; ".join(
+            _problem(e["loc"], e["msg"], origins, values)
+            for e in error.errors()
+            if e["type"] != "default_factory_not_called"  # a consequence, not a cause
+        )
+        raise ConfigError(problems) from None
+
+
+def _problem(
+    loc: tuple[int | str, ...], message: str, origins: Mapping[str, str], values: Mapping[str, Any]
+) -> str:
+    name = str(loc[0]) if loc else "settings"
+    seen = "***" if name in SECRETS else repr(values.get(name))
+    return f"{name} = {seen} ({origins.get(name, '?')}): {message.removeprefix('Value error, ')}"
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as TOML: {error}") from error
+    for name in values:
+        _require_known(name, f"{path}: setting {name!r}", {n: n for n in names()})
+    return values
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    spelled = {ENVIRONMENT_PREFIX + name.upper(): name for name in names()}
+    values = {}
+    for variable, value in environ.items():
+        if not variable.startswith(ENVIRONMENT_PREFIX) or variable == "CERTBOUND_HOME":
+            continue
+        _require_known(variable, f"environment variable {variable}", spelled)
+        values[spelled[variable]] = value
+    return values
+
+
+def _require_known(name: str, what: str, known: Mapping[str, str]) -> None:
+    if name in known:
+        return
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0)
+    hint = f"; the nearest known name is {near[0]}" if near else ""
+    raise ConfigError(f"{what} is unknown{hint}")

@@ -1,0 +1,212 @@
+"""The door every request passes: what endpoints may use, and how a refusal is recorded."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app import clock
+from app.audit import CertificateEvidence, FindingRecord, RequestRefused, new_ref
+from app.clients.authentication import Credentials
+from app.clients.registry import Registry
+from app.errors import (
+    Examination,
+    Finding,
+    OAuthError,
+    Reason,
+    ServerError,
+    TemporarilyUnavailable,
+)
+from app.grants.request import Policy
+from app.issuers import Issuer
+from app.jose.fetch import RemoteKeys
+from app.pki import check
+from app.store.engine import StoreUnavailable
+from app.store.journal import Journal
+from app.store.registry import Snapshots
+from app.telemetry import log
+from app.tls.peer import PeerCertificate
+from app.tokens.issue import Issuance
+from app.web.errors import render
+
+MAX_RECORDED = 500
+"""Characters of anything a stranger sent that one audit member may hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A refusal about to be recorded; it has no token."""
+
+    error: OAuthError
+    event: RequestRefused
+    token: None = None
+
+
+Decision = Issuance | Refusal
+
+
+@dataclass(slots=True)
+class Lifecycle:
+    """Where the process stands; `ready` turns false before the listeners close."""
+
+    ready: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What an endpoint may use. One per process; nothing in it is global."""
+
+    issuer: Issuer
+    policy: Policy
+    snapshots: Snapshots[Registry]
+    journal: Journal[Registry, Decision]
+    remote_keys: RemoteKeys
+    routes: tuple["Route", ...]
+    """The table of endpoints, from which the metadata document is computed."""
+    lifecycle: Lifecycle = field(default_factory=Lifecycle)
+
+
+class Handler(Protocol):
+    """An endpoint: it answers, or raises an `OAuthError` that the door records and renders."""
+
+    __name__: str
+
+    def __call__(self, door: Door, request: Request) -> Awaitable[Response]:
+        """Answer one request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One endpoint: where it stands and how the metadata document names it."""
+
+    path: str
+    methods: tuple[str, ...]
+    handler: Handler
+    metadata: str | None = None
+    """The RFC 8414 member that names it; None keeps it out of the document."""
+    mtls_alias: bool = False
+    """Whether `mtls_endpoint_aliases` names it too (RFC 8705 section 5)."""
+    at_root: bool = False
+    """Whether it ignores the issuer's path."""
+
+
+def credentials(request: Request, client_id: str) -> Credentials:
+    """What this connection and request present for client authentication, unjudged."""
+    state = request.scope["state"]
+    return Credentials(client_id, state["certbound.peer"], state.get("certbound.peer_error"))
+
+
+def endpoint(door: Door, route: Route) -> Callable[[Request], Awaitable[Response]]:
+    """`route` as the framework calls it: every error leaves through here, and never as a stack."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await route.handler(door, request)
+        except OAuthError as error:
+            refusal = refused(route.path, error, Examination(), _presented(request))
+        except StoreUnavailable as error:
+            log().error("store.unavailable", endpoint=route.path, cause=repr(error))
+            return render(TemporarilyUnavailable())
+        except Exception as error:  # noqa: BLE001 - the last resort: a person reads the log
+            refusal = refused(route.path, ServerError(_unexpected()), Examination(), None)
+            log().exception(
+                "request.failed", endpoint=route.path, ref=refusal.event.ref, exc_info=error
+            )
+        return await record_refusal(door, refusal)
+
+    return answer
+
+
+async def record_refusal(door: Door, refusal: Refusal) -> Response:
+    """Commit a refusal that no registry change can turn into an answer, then render it."""
+    try:
+        await door.journal.settle(lambda _registry: refusal)
+    except StoreUnavailable as error:
+        log().error("store.unavailable", endpoint=refusal.event.endpoint, cause=repr(error))
+        return render(TemporarilyUnavailable())
+    return answer_refusal(refusal)
+
+
+def answer_refusal(refusal: Refusal) -> Response:
+    """The answer to a recorded refusal."""
+    event = refusal.event
+    log().info(
+        "request.refused",
+        endpoint=event.endpoint,
+        error=event.error,
+        reason=event.reason,
+        ref=event.ref,
+    )
+    return render(refusal.error, ref=event.ref)
+
+
+def refused(
+    path: str,
+    error: OAuthError,
+    exam: Examination,
+    presented: Credentials | None,
+    method: str | None = None,
+) -> Refusal:
+    """A refusal with its audit entry; what was seen goes there, cut to `MAX_RECORDED`."""
+    findings = exam.findings or [error.finding]
+    if error.finding not in findings:
+        findings = [*findings, error.finding]
+    client_id = presented.unverified_client_id[:MAX_RECORDED] if presented else None
+    event = RequestRefused(
+        decision="refused",
+        reason=error.finding.reason.value if error.finding.reason else None,
+        ref=new_ref(),
+        client_id=client_id or None,
+        certificate=_evidence(presented.peer) if presented and presented.peer else None,
+        endpoint=path,
+        error=error.error,
+        status=error.status,
+        method=method,
+        findings=tuple(_record(f) for f in findings),
+    )
+    return Refusal(error, event)
+
+
+def _record(finding: Finding) -> FindingRecord:
+    return FindingRecord(
+        check=finding.check,
+        seen=finding.seen[:MAX_RECORDED],
+        expected=finding.expected[:MAX_RECORDED],
+        action=finding.action[:MAX_RECORDED],
+        reason=finding.reason.value if finding.reason else None,
+    )
+
+
+def _evidence(peer: PeerCertificate) -> CertificateEvidence:
+    known = {
+        "thumbprint": peer.thumbprint,
+        "tls_version": peer.tls_version,
+        "cipher": peer.cipher,
+        "termination": peer.termination,
+    }
+    try:
+        facts = check.describe(peer.der)
+    except ValueError:
+        return CertificateEvidence(**known)
+    return CertificateEvidence(
+        **known,
+        subject=facts.subject[:MAX_RECORDED],
+        issuer=facts.issuer[:MAX_RECORDED],
+        serial=facts.serial[:MAX_RECORDED],
+        not_after=facts.not_after,
+    )
+
+
+def _presented(request: Request) -> Credentials:
+    return credentials(request, "")
+
+
+def _unexpected() -> Finding:
+    return Finding(
+        "server",
+        f"an unexpected condition at {clock.iso(clock.now())}",
+        action="Search the server's log for this reference.",
+        reason=Reason.UNAVAILABLE,
+    )

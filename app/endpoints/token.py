@@ -1,0 +1,135 @@
+"""The token endpoint (RFC 6749 section 3.2), on both listeners."""
+
+from functools import partial
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app import clock
+from app.clients.authentication import AuthenticatedClient, Credentials, authenticate
+from app.clients.methods.self_signed_tls_client_auth import is_published
+from app.clients.registry import Registry
+from app.endpoints.door import (
+    Decision,
+    Door,
+    Refusal,
+    answer_refusal,
+    credentials,
+    refused,
+)
+from app.errors import (
+    Examination,
+    Finding,
+    InvalidClient,
+    InvalidRequest,
+    OAuthError,
+    Reason,
+    Refused,
+    UnauthorizedClient,
+    UnsupportedGrantType,
+)
+from app.grants import GRANTS, REPEATABLE
+from app.grants.request import GrantRequest
+from app.tokens.issue import complete, prepare
+from app.tokens.model import Issue
+from app.web import form
+from app.web.form import Form
+from app.web.respond import json_response
+
+PATH = "/token"
+OTHER_CREDENTIALS = ("client_secret", "client_assertion")
+
+
+async def token(door: Door, request: Request) -> Response:
+    """Issue a certificate-bound access token, after its record is on disk.
+
+    Every refused certificate, unknown client included, gets the same 401.
+    """
+    parameters = await form.read(request, repeatable=REPEATABLE)
+    presented = credentials(request, _required(parameters, "client_id"))
+    _required(parameters, "grant_type")
+    _one_mechanism(request, parameters, presented)
+    await _fetch_keys(door, presented)
+    decision = await door.journal.settle(partial(decide, door, parameters, presented))
+    if isinstance(decision, Refusal):
+        return answer_refusal(decision)
+    return json_response(complete(decision).members())
+
+
+def decide(door: Door, parameters: Form, presented: Credentials, registry: Registry) -> Decision:
+    """The decision on one request as of `registry`. Pure: the journal may take it again."""
+    exam = Examination()
+    now = clock.now()
+    client = registry.client(presented.unverified_client_id)
+    method = client.token_endpoint_auth_method if client else None
+    try:
+        try:
+            asking = authenticate(exam, registry, presented, door.remote_keys.keys_for, now)
+        except Refused as verdict:
+            raise InvalidClient(verdict.finding) from verdict
+        issue = _grant(door, parameters, asking, registry)
+        return prepare(issue, issuer=door.issuer.identifier, signer=registry.keys.current, now=now)
+    except OAuthError as error:
+        return refused(PATH, error, exam, presented, method)
+
+
+def _grant(door: Door, parameters: Form, asking: AuthenticatedClient, registry: Registry) -> Issue:
+    name = _required(parameters, "grant_type")
+    row = GRANTS.get(name)
+    if row is None:
+        raise UnsupportedGrantType(
+            Finding("grant", name, " or ".join(GRANTS), reason=Reason.GRANT_UNKNOWN)
+        )
+    for repeated in REPEATABLE - row.repeatable:
+        if len(parameters.all(repeated)) > 1:
+            raise form.malformed(f"parameter {repeated!r} repeated", "each parameter once")
+    if name not in asking.client.grant_types:
+        raise UnauthorizedClient(
+            Finding(
+                "grant",
+                name,
+                " or ".join(asking.client.grant_types),
+                "Register the client with --grant for this grant type.",
+                Reason.GRANT_NOT_ALLOWED,
+            )
+        )
+    return row.grant(GrantRequest(asking, parameters.values, registry, door.policy))
+
+
+def _required(parameters: Form, name: str) -> str:
+    value = parameters.get(name)
+    if value is None:
+        raise form.malformed(f"no {name}", f"{name} in the body")
+    return value
+
+
+def _one_mechanism(request: Request, parameters: Form, presented: Credentials) -> None:
+    """RFC 6749 section 2.3: at most one authentication method per request.
+
+    Every client here authenticates by its certificate, so a password or an assertion is either a
+    second mechanism (with a certificate) or a wrong one (without).
+    """
+    others = [name for name in OTHER_CREDENTIALS if parameters.get(name) is not None]
+    if "authorization" in request.headers:
+        others.append("an Authorization header")
+    if not others:
+        return
+    finding = Finding(
+        "method",
+        " and ".join(others),
+        "the client's certificate alone",
+        "Set the client library's method to tls_client_auth (or none, with client_id in the body).",
+        Reason.METHOD_NOT_ALLOWED,
+    )
+    if presented.peer is not None or len(others) > 1:
+        raise InvalidRequest(finding)
+    raise InvalidClient(finding)
+
+
+async def _fetch_keys(door: Door, presented: Credentials) -> None:
+    """Give a client with a ``jwks_uri`` the chance to have just published this certificate."""
+    client = door.snapshots.current.client(presented.unverified_client_id)
+    if client is None or client.jwks_uri is None or client.disabled or presented.peer is None:
+        return
+    peer = presented.peer
+    await door.remote_keys.ensure(client.jwks_uri, lambda keys: is_published(keys, peer))

@@ -1,0 +1,26 @@
+"""What a grant may look at."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from app.clients.authentication import AuthenticatedClient
+from app.clients.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The settings that bound every grant."""
+
+    access_token_lifetime: int
+    """Seconds."""
+    default_resource: str
+
+
+@dataclass(frozen=True, slots=True)
+class GrantRequest:
+    """An authenticated client's request for a token."""
+
+    client: AuthenticatedClient
+    parameters: Mapping[str, tuple[str, ...]]
+    registry: Registry
+    policy: Policy

@@ -1,0 +1,37 @@
+"""Which protected resource a token is for (RFC 8707 section 2)."""
+
+from app.clients.registry import Resource
+from app.errors import Finding, InvalidTarget, Reason
+from app.grants.request import GrantRequest
+
+
+def chosen_resource(request: GrantRequest) -> Resource:
+    """The one resource of this request; it becomes `aud`. Compared character by character.
+
+    Without the parameter it is the server's default resource. A client registered with resources
+    may use those; one registered without may use the default resource only.
+
+    Raises:
+        InvalidTarget: more than one, one nobody registered, or one the client may not use.
+
+    """
+    named = request.parameters.get("resource", ())
+    if len(named) > 1:
+        raise _refused(f"{len(named)} resources", "exactly one", Reason.RESOURCE_NOT_ALLOWED)
+    url = named[0] if named else request.policy.default_resource
+    resource = request.registry.resources.get(url)
+    if resource is None:
+        raise _refused(url, "a registered resource", Reason.RESOURCE_UNKNOWN)
+    allowed = request.client.client.resources or (request.policy.default_resource,)
+    if url not in allowed:
+        raise _refused(url, " or ".join(allowed), Reason.RESOURCE_NOT_ALLOWED)
+    return resource
+
+
+def _refused(seen: str, expected: str, reason: Reason) -> InvalidTarget:
+    action = (
+        "certbound resource list shows the registered ones; certbound resource add registers one"
+        if reason is Reason.RESOURCE_UNKNOWN
+        else "Name one resource the client is registered for: certbound client show"
+    )
+    return InvalidTarget(Finding("resource", seen, expected, action, reason))

@@ -1,0 +1,35 @@
+"""Log lines, structured, to standard output. No token, code, key or certificate ever enters one."""
+
+import logging
+import sys
+from typing import Literal, cast
+
+import structlog
+from structlog.typing import FilteringBoundLogger, Processor
+
+
+def configure(log_format: Literal["console", "json"], log_level: str) -> None:
+    """Set up logging for a server process. Values are quoted, so control characters stay visible."""
+    renderer: Processor = (
+        structlog.processors.JSONRenderer()
+        if log_format == "json"
+        else structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"])
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.getLevelNamesMapping()[log_level.upper()]
+        ),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stdout),
+        cache_logger_on_first_use=True,
+    )
+
+
+def log() -> FilteringBoundLogger:
+    """The logger. Event names are noun.verb, like audit events."""
+    return cast("FilteringBoundLogger", structlog.get_logger())

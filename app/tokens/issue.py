@@ -1,0 +1,107 @@
+"""The only way from a decision to a token: bind, record, then sign.
+
+A token is signed after its record and its audit entry were committed, so no signed token exists
+that the store does not know (promise 2 of the house).
+"""
+
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from app.audit import CertificateEvidence, TokenIssued
+from app.binding import mtls
+from app.jose.jwt import Signer
+from app.pki.check import TrustedCertificate
+from app.store.tokens import TokenRow
+from app.tokens.model import Issue, TokenResponse
+
+TOKEN_TYPE = "Bearer"  # noqa: S105 - RFC 8705 section 3: a bound token keeps this type
+
+
+@dataclass(frozen=True, slots=True)
+class Issuance:
+    """A token about to be recorded: its claims, the key that will sign them, row and audit entry."""
+
+    claims: dict[str, Any]
+    signer: Signer
+    token: TokenRow
+    event: TokenIssued
+
+
+def evidence(trusted: TrustedCertificate) -> CertificateEvidence:
+    """A trusted certificate as the audit names it."""
+    return CertificateEvidence(
+        thumbprint=trusted.peer.thumbprint,
+        subject=trusted.subject,
+        issuer=trusted.issuer,
+        serial=trusted.serial,
+        not_after=trusted.not_after,
+        trust_set=trusted.trust_set,
+        tls_version=trusted.peer.tls_version,
+        cipher=trusted.peer.cipher,
+        termination=trusted.peer.termination,
+    )
+
+
+def prepare(issue: Issue, *, issuer: str, signer: Signer, now: int) -> Issuance:
+    """The claims (RFC 9068 section 2.2) and records for `issue`, bound to its certificate.
+
+    `exp` never lies beyond the certificate's notAfter: the token would be unusable there.
+    """
+    trusted = issue.client.certificate
+    client_id = issue.client.client.client_id
+    expires_at = min(now + issue.lifetime, trusted.not_after)
+    jti = secrets.token_urlsafe(16)  # 128 bits: unique without asking the store
+    scope = " ".join(issue.scope)
+    claims: dict[str, Any] = {
+        "iss": issuer,
+        "sub": issue.subject,
+        "aud": issue.resource,
+        "client_id": client_id,
+        "iat": now,
+        "exp": expires_at,
+        "jti": jti,
+        "cnf": mtls.confirmation(trusted.peer),
+    }
+    if scope:
+        claims["scope"] = scope
+    token = TokenRow(
+        jti=jti,
+        client_id=client_id,
+        subject=issue.subject,
+        resource=issue.resource,
+        scope=scope,
+        thumbprint=trusted.peer.thumbprint,
+        kid=signer.kid,
+        issued_at=now,
+        expires_at=expires_at,
+        revoked_at=None,
+    )
+    event = TokenIssued(
+        decision="issued",
+        client_id=client_id,
+        certificate=evidence(trusted),
+        jti=jti,
+        resource=issue.resource,
+        grant_type=issue.grant_type,
+        method=issue.client.client.token_endpoint_auth_method,
+        mechanisms=("client_authentication", "token_binding"),
+        confirmation=mtls.CONFIRMATION,
+        token_type=TOKEN_TYPE,
+        subject=issue.subject,
+        scope=scope,
+        issued_at=now,
+        expires_at=expires_at,
+        kid=signer.kid,
+    )
+    return Issuance(claims, signer, token, event)
+
+
+def complete(issuance: Issuance) -> TokenResponse:
+    """Sign an issuance. The caller has seen its record committed; this function cannot check that."""
+    return TokenResponse(
+        access_token=issuance.signer.sign(issuance.claims),
+        token_type=TOKEN_TYPE,
+        expires_in=issuance.token.expires_at - issuance.token.issued_at,
+        scope=issuance.token.scope,
+    )

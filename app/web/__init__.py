@@ -1,0 +1,1 @@
+"""Reading requests strictly and writing answers in one spelling."""

@@ -1,0 +1,18 @@
+"""The only place where an error becomes an answer."""
+
+from starlette.responses import Response
+
+from app.errors import OAuthError
+from app.web.respond import json_response
+
+
+def render(error: OAuthError, *, ref: str | None = None) -> Response:
+    """The answer to `error`: code, constant description, and the reference that explains it.
+
+    Nothing of the finding leaves here. A 401 carries no ``WWW-Authenticate``: RFC 6749 section 5.2
+    asks for it only where the client used the Authorization header, and TLS has no scheme there.
+    """
+    body = {"error": error.error, "error_description": error.description}
+    if ref is not None:
+        body["error_ref"] = ref
+    return json_response(body, status=error.status, headers=error.headers)
