@@ -1,0 +1,334 @@
+"""HTTP/1.1 on top of `TlsConnection`: uvicorn's httptools protocol, made strict.
+
+Guarantees: an endpoint sees only whole requests, headers and body, within the caps and deadlines,
+with exactly one Host, an origin-form target and one meaning (RFC 9112 sections 3.2, 6.3, 11.2);
+whatever does not fit is answered here, once, in order, and the connection ends. Every request's
+scope carries what the handshake brought: ``extensions["tls"]`` (ASGI TLS extension) and
+``state["certbound.peer"]``, ``state["certbound.peer_error"]``. No HTTP/2, no WebSocket, no
+upgrade. Does not limit how long an endpoint takes.
+"""
+
+import asyncio
+import re
+from collections import deque
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+import httptools
+from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from app.tls import refusals
+from app.tls.connection import TlsConnection
+from app.tls.deadlines import NEVER
+from app.tls.limits import Limits
+from app.tls.refusals import Refusal
+
+# RFC 9110 section 7.2 and RFC 3986 section 3.2.2, without user information, percent-encoding and
+# sub-delimiters, which no host of ours has; "_" occurs in container networks.
+_HOST = re.compile(rb"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+# Origin-form (RFC 9112 section 3.2.1) in printable ASCII, without a fragment.
+_TARGET = re.compile(rb"/[!\"$-~]*")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_DECISIVE = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
+_VERSIONS = frozenset(("1.1", "1.0"))
+_ASGI = {"version": "3.0", "spec_version": "2.3"}
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class _Refused(Exception):  # noqa: N818 - a verdict, thrown through the parser's callbacks
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.status)
+        self.refusal = refusal
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """The requests of one connection."""
+
+    transport: TlsConnection
+
+    def __init__(
+        self, config: Config, server_state: ServerState, app_state: dict[str, Any], limits: Limits
+    ) -> None:
+        super().__init__(config, server_state, app_state, asyncio.get_running_loop())
+        # uvicorn lets data after a "Connection: close" request pass as a further request.
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=False)
+        self.limits = limits
+        self.running: RequestResponseCycle | None = None
+        """The request being answered."""
+        self.waiting: deque[RequestResponseCycle] = deque()
+        """Whole requests behind it, pipelined."""
+        self.arriving: RequestResponseCycle | None = None
+        """The request whose headers are complete and whose body is not."""
+        self.incoming = False
+        """A request has begun and is not complete."""
+        self.in_headers = True
+        self.header_bytes = 0
+        """Input since the last complete request, while headers are incomplete."""
+        self.piece = 0
+        """Size of the piece of input being parsed."""
+        self.checked: dict[bytes, bytes] = {}
+        """Those headers of the current request that decide what it means."""
+        self.refusal: Refusal | None = None
+        """How this connection will end, once what is running is answered. Input is ignored."""
+        self.last_response = False
+        """No further request after those already here."""
+        self.stopping = False
+        """The request that is arriving will be the last."""
+
+    # -- called by the connection ------------------------------------------------------------
+
+    def connection_made(self, transport: TlsConnection) -> None:  # type: ignore[override]  # never another kind
+        """The handshake is complete."""
+        self.connections.add(self)
+        self.transport = transport
+        self.flow = FlowControl(transport)
+        self.server = _address(transport.get_extra_info("sockname"))
+        self.client = _address(transport.get_extra_info("peername"))
+        self.scheme = "https"
+        transport.deadline = self.loop.time() + self.limits.headers
+
+    def data_received(self, data: bytes) -> None:
+        """Plaintext, at most one TLS record at a time."""
+        if self.refusal is not None or self.last_response:
+            return
+        self.piece = len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            # RFC 9110 section 7.8: an upgrade may be ignored. The parser stops here, so this
+            # request is answered in HTTP/1.1 and is the last.
+            self.last_response = True
+        except httptools.HttpParserError as error:
+            cause = error.__context__
+            self.refuse(cause.refusal if isinstance(cause, _Refused) else refusals.MALFORMED)
+        if self.in_headers:
+            # Counted here too: the parser shows a header line only when it is complete.
+            self.header_bytes += len(data)
+            if self.header_bytes > self.limits.max_header_bytes:
+                self.refuse(refusals.HEADERS_TOO_LARGE)
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn returns nothing
+        """The client will send no more; True while a response is due."""
+        if self.running is None:
+            return False
+        self._end_after_those_here()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell every request on this connection that its client is gone."""
+        self.connections.discard(self)
+        for cycle in (self.running, *self.waiting):
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
+        self.waiting.clear()
+        self.flow.resume_writing()
+        self.parser = None
+
+    def expire(self) -> None:
+        """The deadline of the current phase has passed."""
+        if self.running is not None:
+            # The client waits behind its own pipelined request; the clock starts anew.
+            self.transport.deadline = self.loop.time() + self.limits.headers
+        elif self.incoming or self.header_bytes:
+            self.refuse(refusals.TOO_SLOW)
+        else:
+            self.transport.close()
+
+    # -- called by uvicorn's server ----------------------------------------------------------
+
+    def shutdown(self) -> None:
+        """Finish what is running, let a half-received request finish within `Limits.drain`."""
+        if self.running is not None:
+            self._end_after_those_here()
+        elif self.incoming:
+            self.stopping = True
+            deadline = self.loop.time() + self.limits.drain
+            self.transport.deadline = min(self.transport.deadline, deadline)
+        else:
+            self.transport.close()
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer the current input with `refusal`, after all requests before it, and end."""
+        if self.refusal is None:
+            self.refusal = refusal
+            if self.running is None:
+                self._send_refusal(refusal)
+
+    # -- called by the parser ----------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """First byte of a request."""
+        self.url = b""
+        self.headers = []
+        self.checked.clear()
+        self.incoming = self.in_headers = True
+        deadline = self.loop.time() + self.limits.headers
+        self.transport.deadline = min(self.transport.deadline, deadline)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header line, or a trailer, which is dropped: it came after the checks."""
+        if not self.in_headers:
+            return
+        name = name.lower()
+        if name in _DECISIVE and self.checked.setdefault(name, value) is not value:
+            raise _Refused(refusals.MALFORMED)
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """Refuse what has more than one meaning or is too large; else make the request."""
+        self.in_headers = False
+        version = self.parser.get_http_version()
+        self._check_headers(version)
+        scope = self._scope(version)
+        self.arriving = RequestResponseCycle(
+            scope=scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=False,
+            keep_alive=(
+                version == "1.1"
+                and self.parser.should_keep_alive()
+                and not self.parser.should_upgrade()
+                and not self.stopping
+            ),
+            on_response=self.on_response_complete,
+        )
+        self.transport.deadline = self.loop.time() + self.limits.body
+        if self.checked.get(b"expect", b"").lower() == b"100-continue" and self.running is None:
+            self.transport.write(_CONTINUE)
+
+    def on_body(self, body: bytes) -> None:
+        """Part of the body, decoded."""
+        if self.arriving is None:
+            return
+        self.arriving.body += body
+        if len(self.arriving.body) > self.limits.max_body_bytes:
+            raise _Refused(refusals.BODY_TOO_LARGE)
+
+    def on_message_complete(self) -> None:
+        """The request is whole: answer it, or queue it behind the one being answered."""
+        cycle, self.arriving = self.arriving, None
+        if cycle is None:
+            return
+        self.incoming = False
+        self.in_headers = True
+        self.header_bytes = 0
+        cycle.more_body = False
+        cycle.message_event.set()
+        if self.running is None:
+            self._start(cycle)
+        else:
+            self.waiting.append(cycle)
+            self.flow.pause_reading()
+
+    # -- called by the response --------------------------------------------------------------
+
+    def on_response_complete(self) -> None:
+        """The last byte of a response was written: on to the next request, or the end."""
+        self.server_state.total_requests += 1
+        self.running = None
+        self.transport.flush()
+        if self.transport.is_closing():
+            return
+        if self.waiting:
+            self._start(self.waiting.popleft())
+        elif self.refusal is not None:
+            self._send_refusal(self.refusal)
+        elif self.last_response:
+            self.transport.close()
+        else:
+            if not self.incoming:
+                self.transport.deadline = self.loop.time() + self.limits.idle
+            self.flow.resume_reading()
+
+    # -- inside ------------------------------------------------------------------------------
+
+    def _start(self, cycle: RequestResponseCycle) -> None:
+        self.running = cycle
+        if not self.incoming:
+            self.transport.deadline = NEVER
+        self._start_asgi_task(cycle, self.app)
+
+    def _end_after_those_here(self) -> None:
+        self.last_response = True
+        last = self.waiting[-1] if self.waiting else self.running
+        if last is not None:
+            last.keep_alive = False
+
+    def _send_refusal(self, refusal: Refusal) -> None:
+        self.transport.write(refusal.response(self.server_state.default_headers))
+        self.transport.close_lingering()
+
+    def _check_headers(self, version: str) -> None:
+        """RFC 9112 sections 3.2 and 6.3; what llhttp already refuses is not repeated here."""
+        if self.header_bytes + self.piece > self.limits.max_header_bytes:
+            size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+            if size > self.limits.max_header_bytes:
+                raise _Refused(refusals.HEADERS_TOO_LARGE)
+        checked = self.checked
+        if (
+            version not in _VERSIONS
+            or not _HOST.fullmatch(checked.get(b"host", b""))
+            or not _TARGET.fullmatch(self.url)
+        ):
+            raise _Refused(refusals.MALFORMED)
+        coding = checked.get(b"transfer-encoding")
+        length = checked.get(b"content-length")
+        if coding is not None and (
+            length is not None or version != "1.1" or coding.lower() != b"chunked"
+        ):
+            raise _Refused(refusals.MALFORMED)
+        if length is not None and int(length) > self.limits.max_body_bytes:
+            raise _Refused(refusals.BODY_TOO_LARGE)
+
+    def _scope(self, version: str) -> dict[str, Any]:
+        """The ASGI scope of the request whose headers are complete."""
+        presented = self.transport.presented
+        raw_path, _, query = self.url.partition(b"?")
+        return {
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": version,
+            "method": self.parser.get_method().decode("ascii"),
+            "scheme": self.scheme,
+            "path": _decoded(raw_path),
+            "raw_path": raw_path,
+            "query_string": query,
+            "root_path": "",
+            "headers": self.headers,
+            "client": self.client,
+            "server": self.server,
+            "state": self.app_state
+            | {"certbound.peer": presented.peer, "certbound.peer_error": presented.error},
+            "extensions": {"tls": presented.extension},
+        }
+
+
+def _decoded(raw_path: bytes) -> str:
+    """The path without percent-encoding; refused where that is not plain text (RFC 3986 2.1)."""
+    path = raw_path.decode("ascii")
+    if "%" not in path:
+        return path
+    try:
+        path = unquote_to_bytes(raw_path).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _Refused(refusals.MALFORMED) from error
+    if _CONTROL.search(path):
+        raise _Refused(refusals.MALFORMED)
+    return path
+
+
+def _address(name: object) -> tuple[str, int] | None:
+    """Host and port as ASGI wants them, out of a socket's name of any family."""
+    if isinstance(name, tuple) and len(name) >= 2:  # noqa: PLR2004 - host, port
+        return str(name[0]), int(name[1])
+    return None
