@@ -1,0 +1,228 @@
+"""The only door from a presented certificate to a trusted one.
+
+Guarantees that a `TrustedCertificate` is in date, has an acceptable key and signature, and is
+vouched for either by a path to a pinned anchor (`by_path`, RFC 8705 section 2.1) or by its own
+registration (`by_registration`, section 2.2). Only the leaf that signed the handshake is judged;
+whatever else was presented is path material. Does not compare names (`app.pki.names`) and does not
+know of clients. Every refusal is a `Refused` with a reason; no input raises anything else.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NoReturn
+
+from app.errors import Examination, Finding, Reason, Refused
+from app.pki.anchors import TrustSet, material
+from app.pki.leaf import MAX_BYTES, CertificateFacts, Leaf, read_leaf
+from app.pki.leaf_policy import examine_dates, examine_key, examine_signature, examine_usage
+from app.pki.no_path import NoPath
+from app.pki.path import Path, find_path
+from app.pki.registered import Registered, eligible_entries, examine_registration
+from app.pki.subject_match import PresentedNames
+from app.pki.verdicts import Verdicts
+from app.tls.peer import PeerCertificate
+
+__all__ = [
+    "Basis",
+    "CertificateFacts",
+    "Registered",
+    "TrustedCertificate",
+    "by_path",
+    "by_registration",
+    "describe",
+]
+
+MAX_PRESENTED = 10  # certificates, the leaf included; the TLS layer has the same cap
+_REMEMBERED = 4096  # verdicts of some 3 KiB each: 12 MiB at worst, one per live client certificate
+
+Basis = Literal["path", "registered_certificate", "registered_key"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedCertificate:
+    """A certificate whose possession, validity and provenance are all proven. Made only here."""
+
+    peer: PeerCertificate
+    facts: CertificateFacts
+    trust_set: str | None
+    """Name of the trust set whose anchor vouches for it; None for a registered certificate."""
+    basis: Basis
+
+    @property
+    def subject(self) -> str:
+        """RFC 4514."""
+        return self.facts.subject
+
+    @property
+    def issuer(self) -> str:
+        """RFC 4514."""
+        return self.facts.issuer
+
+    @property
+    def serial(self) -> str:
+        """Lower-case hex."""
+        return self.facts.serial
+
+    @property
+    def not_after(self) -> int:
+        """End of the leaf's validity; no token outlives it."""
+        return self.facts.not_after
+
+    @property
+    def spki_sha256(self) -> str:
+        """base64url SHA-256 of the SubjectPublicKeyInfo."""
+        return self.facts.spki_sha256
+
+    @property
+    def names(self) -> PresentedNames:
+        """What `app.pki.names.examine_name` compares."""
+        return self.facts.names
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """A success and the span in which no certificate involved starts or ends."""
+
+    facts: CertificateFacts
+    trust_set: str | None
+    basis: Basis
+    findings: tuple[Finding, ...]
+    not_before: int
+    not_after: int
+
+    def holds(self, now: int) -> bool:
+        return self.not_before <= now < self.not_after
+
+    def replay(self, exam: Examination, peer: PeerCertificate) -> TrustedCertificate:
+        exam.findings.extend(self.findings)
+        return TrustedCertificate(peer, self.facts, self.trust_set, self.basis)
+
+
+_paths: Verdicts[tuple[str, bytes, tuple[bytes, ...]], _Verdict] = Verdicts(_REMEMBERED)
+_registrations: Verdicts[tuple[str, Registered], _Verdict] = Verdicts(_REMEMBERED)
+
+
+def by_path(
+    exam: Examination, peer: PeerCertificate, trust_sets: Sequence[TrustSet], now: int
+) -> TrustedCertificate:
+    """Trust by a path to an anchor of the first of `trust_sets` that has one. Raises Refused.
+
+    Notes, in order: readable, dates, key, usage, signature, chain. A thorough examination gets all
+    of them before `Refused` is raised.
+    """
+    key = (peer.thumbprint, _digest(peer.presented), tuple(each.digest for each in trust_sets))
+    verdict = _paths.get(key)
+    if verdict is not None and verdict.holds(now):
+        return verdict.replay(exam, peer)
+    start = len(exam.findings)
+    leaf, presented = _readable(exam, peer)
+    examine_dates(exam, leaf, now)
+    examine_key(exam, leaf)
+    examine_usage(exam, leaf)
+    examine_signature(exam, leaf)
+    path, trust_set = _examine_chain(exam, leaf, presented, trust_sets, now)
+    findings = _passed(exam, start)
+    verdict = _Verdict(leaf.facts, trust_set, "path", findings, path.not_before, path.not_after)
+    _paths.put(key, verdict)
+    return TrustedCertificate(peer, verdict.facts, verdict.trust_set, verdict.basis)
+
+
+def by_registration(
+    exam: Examination, peer: PeerCertificate, registered: Sequence[Registered], now: int
+) -> TrustedCertificate:
+    """Trust by what was registered for this client: the certificate itself or its key.
+
+    Notes, in order: readable, registered, dates, key, signature. Issuers, CA flags, purposes and
+    whatever else was presented play no part. Raises Refused.
+    """
+    eligible = [e for e in eligible_entries(peer.thumbprint, registered) if e.in_force(now)]
+    for entry in eligible:
+        remembered = _registrations.get((peer.thumbprint, entry))
+        if remembered is not None and remembered.holds(now):
+            return remembered.replay(exam, peer)
+    start = len(exam.findings)
+    leaf, _ = _readable(exam, peer, path_material=False)
+    entry = examine_registration(exam, leaf, registered, now)
+    examine_dates(exam, leaf, now)
+    examine_key(exam, leaf)
+    examine_signature(exam, leaf)
+    findings = _passed(exam, start)
+    basis: Basis = "registered_certificate" if entry.kind == "certificate" else "registered_key"
+    facts = leaf.facts
+    verdict = _Verdict(facts, None, basis, findings, facts.not_before, facts.not_after)
+    _registrations.put((peer.thumbprint, entry), verdict)
+    return TrustedCertificate(peer, facts, None, basis)
+
+
+def describe(encoded: bytes) -> CertificateFacts:
+    """What a DER certificate says, trusting nothing of it. Raises ValueError."""
+    return read_leaf(encoded).facts
+
+
+def _digest(presented: tuple[bytes, ...]) -> bytes:
+    """SHA-256 over the certificates' own digests, so that no two lists share one."""
+    if not presented:
+        return b""
+    return hashlib.sha256(b"".join(hashlib.sha256(each).digest() for each in presented)).digest()
+
+
+def _readable(
+    exam: Examination, peer: PeerCertificate, *, path_material: bool = True
+) -> tuple[Leaf, list[Leaf]]:
+    """The leaf, and what else was sent where that matters; caps before any parser."""
+    total = len(peer.der) + sum(map(len, peer.presented))
+    if 1 + len(peer.presented) > MAX_PRESENTED or total > MAX_BYTES:
+        _malformed(exam, f"{1 + len(peer.presented)} certificates, {total} bytes")
+    try:
+        leaf = read_leaf(peer.der)
+        presented = [read_leaf(each) for each in peer.presented] if path_material else []
+    except ValueError as problem:
+        _malformed(exam, str(problem), problem)
+    exam.note(Finding("readable", f"{leaf.facts.key}, {leaf.facts.subject or 'empty subject'}"))
+    return leaf, presented
+
+
+def _malformed(exam: Examination, seen: str, cause: Exception | None = None) -> NoReturn:
+    raise exam.end(
+        Finding(
+            "readable",
+            seen,
+            f"DER certificates, X.509 v3, at most {MAX_PRESENTED} and {MAX_BYTES} bytes in all",
+            "have the certificate reissued, and send it and its intermediates only",
+            Reason.CERTIFICATE_MALFORMED,
+        )
+    ) from cause
+
+
+def _examine_chain(
+    exam: Examination, leaf: Leaf, presented: list[Leaf], trust_sets: Sequence[TrustSet], now: int
+) -> tuple[Path, str]:
+    refusals = []
+    for trust_set in trust_sets:
+        try:
+            path = find_path(leaf, presented, material(trust_set), now)
+        except NoPath as refusal:
+            refusals.append(refusal)
+            continue
+        steps = " ← ".join(each.facts.subject for each in path.certificates)
+        exam.note(Finding("chain", f"{steps} (trust set {trust_set.name})"))
+        return path, trust_set.name
+    if not refusals:
+        refusals.append(NoPath(Reason.ISSUER_UNKNOWN, "the client has no trust set", "a trust set"))
+    raise exam.end(min(refusals, key=_vagueness).finding())
+
+
+def _vagueness(refusal: NoPath) -> int:
+    """Orders the answers of several trust sets: the one that came furthest is the one to tell."""
+    order = (Reason.CHAIN_INCOMPLETE, Reason.ISSUER_UNKNOWN)
+    return 1 + order.index(refusal.reason) if refusal.reason in order else 0
+
+
+def _passed(exam: Examination, start: int) -> tuple[Finding, ...]:
+    """The findings of this check, all passed; a thorough one raises its first failure only now."""
+    findings = tuple(exam.findings[start:])
+    for finding in findings:
+        if not finding.passed:
+            raise Refused(finding)
+    return findings

@@ -1,0 +1,202 @@
+"""Reading a certificate strictly, trusting nothing: bytes in, facts out, or ValueError.
+
+Guarantees: DER in exactly one spelling, X.509 v3, a positive serial of at most 20 octets, no
+extension twice, every extension parsed, strings well-formed, no invisible or control character in
+the subject or a SAN. Whatever is wrong raises ValueError and nothing else. No check of dates,
+keys, signatures or issuers here, and no URL in the certificate is ever looked at.
+"""
+
+import base64
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from app.pki import der, dn
+from app.pki.characters import require_visible
+from app.pki.key_policy import key_text
+from app.pki.subject_match import PresentedNames
+from app.tls.peer import thumbprint
+
+MAX_BYTES = 32 * 1024  # the TLS layer's cap for a whole chain; no single certificate may be larger
+_MAX_SERIAL_OCTETS = 20  # RFC 5280 section 4.1.2.2
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFacts:
+    """What a certificate says about itself, for people, audit and name matching. Proves nothing."""
+
+    subject: str
+    """RFC 4514."""
+    issuer: str
+    """RFC 4514, or ``#`` and DER in hex where the issuer's name is ill-formed."""
+    serial: str
+    """Lower-case hex, whole octets."""
+    not_before: int
+    not_after: int
+    key: str
+    """``EC P-256``, ``RSA 2048``, …"""
+    sans: tuple[str, ...]
+    """``URI:…``, ``DNS:…``, ``IP:…``, ``email:…``; other types are left out."""
+    is_ca: bool
+    self_issued: bool
+    """Issuer and subject are one name; says nothing about the signature."""
+    thumbprint: str
+    """``x5t#S256`` of the whole DER."""
+    spki_sha256: str
+    """base64url SHA-256 of `spki_der`."""
+    spki_der: bytes
+    """SubjectPublicKeyInfo as `cryptography` writes it; empty for a key type it does not know."""
+    names: PresentedNames
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One certificate, read once: the parsed object and its facts."""
+
+    certificate: x509.Certificate
+    public_key: CertificatePublicKeyTypes | None
+    """None for a key type unknown here; the key policy refuses it."""
+    issuer: bytes
+    """The issuer's Name as encoded."""
+    subject: bytes
+    """The subject's Name as encoded."""
+    facts: CertificateFacts
+
+
+def read_leaf(encoded: bytes) -> Leaf:
+    """The strict reading of one DER certificate. Raises ValueError only."""
+    if len(encoded) > MAX_BYTES:
+        raise ValueError(f"a certificate of more than {MAX_BYTES} bytes")
+    serial, issuer, subject = _outline(encoded)
+    try:
+        return _read(encoded, serial, issuer, subject)
+    except ValueError:
+        raise
+    # cryptography's own (InvalidVersion, DuplicateExtension, UnsupportedGeneralNameType, …) and
+    # whatever a future release invents: unreadable is unreadable.
+    except Exception as problem:
+        raise ValueError(str(problem) or type(problem).__name__) from problem
+    # A Rust panic inside cryptography arrives as pyo3_runtime.PanicException, a BaseException
+    # that cannot be imported to be named here. A certificate must not be able to end a worker.
+    except BaseException as problem:
+        if type(problem).__name__ != "PanicException":
+            raise
+        raise ValueError("the certificate parser gave up") from problem
+
+
+def base64url_sha256(data: bytes) -> str:
+    """base64url SHA-256 without padding, the form of every digest in this server."""
+    return base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode("ascii")
+
+
+def _outline(encoded: bytes) -> tuple[bytes, bytes, bytes]:
+    """Serial content, issuer DER and subject DER, read before `cryptography` sees the bytes.
+
+    The serial must be judged first: cryptography warns about a bad one instead of refusing it.
+    """
+    certificate = der.inside(der.single(encoded), der.SEQUENCE)
+    fields = der.inside(certificate[0], der.SEQUENCE) if certificate else []
+    match fields:
+        case [
+            der.Element(der.VERSION),
+            der.Element(der.INTEGER) as serial,
+            _,
+            issuer,
+            _,
+            subject,
+            *_,
+        ]:
+            pass
+        case [der.Element(der.INTEGER), *_]:
+            raise ValueError("an X.509 v1 certificate; version 3 is needed")
+        case _:
+            raise ValueError("not the outline of a certificate")
+    number = serial.content
+    if not number or len(number) > _MAX_SERIAL_OCTETS or number[0] & 0x80 or not any(number):
+        raise ValueError("the serial number is not a positive integer of at most 20 octets")
+    return number, issuer.encoded, subject.encoded
+
+
+def _read(encoded: bytes, serial: bytes, issuer: bytes, subject: bytes) -> Leaf:
+    certificate = x509.load_der_x509_certificate(encoded)
+    if certificate.version is not x509.Version.v3:
+        raise ValueError("version 3 is needed")
+    if certificate.public_bytes(Encoding.DER) != encoded:
+        raise ValueError("not DER: it would be encoded otherwise")
+    extensions = certificate.extensions
+    public_key = _public_key(certificate)
+    spki = (
+        b""
+        if public_key is None
+        else public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    )
+    names = _names(subject, extensions)
+    facts = CertificateFacts(
+        subject=dn.text(dn.read(subject)),
+        issuer=dn.shown(issuer),
+        serial=serial.lstrip(b"\0").hex(),
+        not_before=int(certificate.not_valid_before_utc.timestamp()),
+        not_after=int(certificate.not_valid_after_utc.timestamp()),
+        key=key_text(public_key),
+        sans=tuple(names.described()),
+        is_ca=_is_ca(extensions),
+        self_issued=issuer == subject,
+        thumbprint=thumbprint(encoded),
+        spki_sha256=base64url_sha256(spki),
+        spki_der=spki,
+        names=names,
+    )
+    return Leaf(certificate, public_key, issuer, subject, facts)
+
+
+def _public_key(certificate: x509.Certificate) -> CertificatePublicKeyTypes | None:
+    try:
+        return certificate.public_key()
+    except UnsupportedAlgorithm:
+        return None
+
+
+def _is_ca(extensions: x509.Extensions) -> bool:
+    return any(
+        isinstance(extension.value, x509.BasicConstraints) and extension.value.ca
+        for extension in extensions
+    )
+
+
+def _names(subject: bytes, extensions: x509.Extensions) -> PresentedNames:
+    canonical = dn.encode(dn.read(subject))
+    try:
+        san = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return PresentedNames(canonical)
+    for directory_name in san.get_values_for_type(x509.DirectoryName):
+        dn.read(directory_name.public_bytes())
+    return PresentedNames(
+        canonical,
+        dns=_ia5(san.get_values_for_type(x509.DNSName)),
+        uri=_ia5(san.get_values_for_type(x509.UniformResourceIdentifier)),
+        ip=tuple(_address(address) for address in san.get_values_for_type(x509.IPAddress)),
+        email=_ia5(san.get_values_for_type(x509.RFC822Name)),
+    )
+
+
+def _ia5(values: Iterable[str]) -> tuple[str, ...]:
+    """dNSName, URI and rfc822Name are IA5String (RFC 5280 section 4.2.1.6): ASCII, and visible."""
+    values = tuple(values)
+    for value in values:
+        if not value.isascii():
+            raise ValueError("a subject alternative name is not ASCII")
+        require_visible(value, "a subject alternative name")
+    return values
+
+
+def _address(address: object) -> bytes:
+    packed = getattr(address, "packed", None)
+    if not isinstance(packed, bytes):
+        raise ValueError("a subject alternative name holds a network instead of an address")  # noqa: TRY004 - malformed input, not a caller's mistake
+    return packed

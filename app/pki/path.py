@@ -1,0 +1,204 @@
+"""Is there a valid path from a certificate to a pinned anchor? Two validators must say yes.
+
+Guarantees: OpenSSL (strict, purpose TLS client, policies) finds a path that ends at an anchor of
+this trust set, and `cryptography`'s verifier accepts that very path; each CA on it is X.509 v3 and
+a CA, allowed to sign, with an acceptable key; every signature below the anchor is SHA-2 or EdDSA;
+at most `MAX_INTERMEDIATES` lie between. Either validator alone has let wrong paths through.
+
+Only OpenSSL is asked where cryptography's verifier cannot judge (`_beyond_cryptography`):
+- name constraints on URIs (it refuses even names that satisfy them) or on directory names (it
+  ignores non-critical ones), RFC 5280 section 4.2.1.10;
+- a path with an EdDSA signature (its list of algorithms is the web's, which has none).
+OpenSSL's strictness is relaxed for what ordinary private CAs lack; see `_TOLERATED`.
+
+Does not look at the leaf's own key, names or usage, nor at revocation, and opens no connection,
+whatever URLs the certificates hold.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import SignatureAlgorithmOID
+from cryptography.x509.verification import (
+    ExtensionPolicy,
+    PolicyBuilder,
+    Store,
+    VerificationError,
+)
+from OpenSSL import crypto
+from OpenSSL._util import lib as _openssl
+
+from app.errors import Reason
+from app.pki.anchors import Material, may_sign
+from app.pki.extension_policies import CA, CLIENT
+from app.pki.key_policy import issuer_key_fault, key_affordable, signature_fault
+from app.pki.leaf import Leaf
+from app.pki.no_path import NoPath, from_openssl, from_verifier
+
+MAX_INTERMEDIATES = 5  # the deepest private hierarchies in the field have three
+
+# PARTIAL_CHAIN: an anchor need not be self-signed. POLICY_CHECK: the whole of RFC 5280 section 6.1.
+_FLAGS = crypto.X509StoreFlags.PARTIAL_CHAIN | crypto.X509StoreFlags.POLICY_CHECK
+
+# What OpenSSL's strict mode objects to although RFC 5280 section 6.1 (path validation) does not
+# ask for it, and `openssl req -x509` and `openssl x509 -req` leave out. Asked again without strict
+# mode, a path must still satisfy `_examine_issuer`, which refuses v1 CAs and those without
+# basicConstraints, and cryptography's verifier. Numbers: openssl/x509_vfy.h.
+_TOLERATED = frozenset(
+    {
+        85,  # X509_V_ERR_MISSING_AUTHORITY_KEY_IDENTIFIER: a hint for path building
+        86,  # X509_V_ERR_MISSING_SUBJECT_KEY_IDENTIFIER: the same
+        89,  # X509_V_ERR_CA_BCONS_NOT_CRITICAL: both validators process it either way
+        92,  # X509_V_ERR_CA_CERT_MISSING_KEY_USAGE: absent means unrestricted, 4.2.1.3
+    }
+)
+_EDDSA = frozenset({SignatureAlgorithmOID.ED25519, SignatureAlgorithmOID.ED448})
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A path both validators accepted."""
+
+    certificates: tuple[Leaf, ...]
+    """The leaf first, the anchor last."""
+
+    @property
+    def not_before(self) -> int:
+        """The latest start of validity on the path."""
+        return max(each.facts.not_before for each in self.certificates)
+
+    @property
+    def not_after(self) -> int:
+        """The earliest end of validity on the path."""
+        return min(each.facts.not_after for each in self.certificates)
+
+
+def find_path(
+    leaf: Leaf,
+    presented: Sequence[Leaf],
+    material: Material,
+    now: int,
+    end_entity: ExtensionPolicy = CLIENT,
+) -> Path:
+    """The path from `leaf` to an anchor at the moment `now`. Raises NoPath.
+
+    `presented` and the set's intermediates are material; only the anchors are trusted.
+    `end_entity` is what cryptography's verifier demands of the leaf's extensions.
+    """
+    usable = [each for each in presented if key_affordable(each.public_key)]
+    path = _openssl_path(leaf, usable, material, now)
+    if len(path.certificates) - 2 > MAX_INTERMEDIATES:
+        raise NoPath(
+            Reason.CHAIN_INVALID,
+            f"{len(path.certificates) - 2} intermediate CAs",
+            f"at most {MAX_INTERMEDIATES} between the client and its anchor",
+        )
+    for below, issuer in zip(path.certificates, path.certificates[1:], strict=False):
+        _examine_issuer(below, issuer)
+    if not _beyond_cryptography(path):
+        _ask_cryptography(path, now, end_entity)
+    return path
+
+
+def _openssl_path(leaf: Leaf, presented: list[Leaf], material: Material, now: int) -> Path:
+    certificate = crypto.X509.from_cryptography(leaf.certificate)
+    untrusted = [crypto.X509.from_cryptography(each.certificate) for each in presented]
+    untrusted += material.openssl_intermediates
+    try:
+        found = _verified(certificate, untrusted, material, now, crypto.X509StoreFlags.X509_STRICT)
+    except crypto.X509StoreContextError as strict:
+        if strict.errors[0] not in _TOLERATED:
+            raise from_openssl(strict, leaf, presented, material) from strict
+        try:
+            found = _verified(certificate, untrusted, material, now, 0)
+        except crypto.X509StoreContextError as problem:
+            raise from_openssl(problem, leaf, presented, material) from problem
+    known = _by_encoding(leaf, presented, material)
+    chain = [crypto.dump_certificate(crypto.FILETYPE_ASN1, each) for each in found]
+    return Path(tuple(known[each] for each in chain))
+
+
+def _verified(
+    leaf: crypto.X509, untrusted: list[crypto.X509], material: Material, now: int, strict: int
+) -> list[crypto.X509]:
+    """One question to OpenSSL. A store per question: it holds the moment asked about."""
+    store = crypto.X509Store()
+    store.set_time(datetime.fromtimestamp(now, UTC))
+    store.set_flags(_FLAGS | strict)
+    # pyOpenSSL wraps no call for the purpose, without which OpenSSL would ignore CAs' EKU.
+    store_pointer = store._store  # noqa: SLF001 - see above
+    if _openssl.X509_STORE_set_purpose(store_pointer, _openssl.X509_PURPOSE_SSL_CLIENT) != 1:
+        raise RuntimeError("OpenSSL refused the purpose of TLS clients")
+    for anchor in material.openssl_anchors:
+        store.add_cert(anchor)
+    return crypto.X509StoreContext(store, leaf, untrusted).get_verified_chain()
+
+
+def _by_encoding(leaf: Leaf, presented: list[Leaf], material: Material) -> dict[bytes, Leaf]:
+    everything = (leaf, *presented, *material.intermediates, *material.anchors)
+    return {each.certificate.public_bytes(Encoding.DER): each for each in everything}
+
+
+def _examine_issuer(below: Leaf, issuer: Leaf) -> None:
+    """What is ours to demand of each step, whoever else demanded it before."""
+    if not issuer.facts.is_ca or not may_sign(issuer.certificate):
+        raise NoPath(
+            Reason.CHAIN_INVALID,
+            f"{issuer.facts.subject} signed {below.facts.subject} but is not a CA that may",
+            "basicConstraints CA:TRUE, and keyCertSign where keyUsage is present",
+        )
+    if (fault := issuer_key_fault(issuer.public_key)) is not None:
+        raise NoPath(
+            Reason.WEAK_KEY,
+            f"the CA {issuer.facts.subject} has {fault}",
+            "RSA of 2048 to 8192 bits, EC P-256, P-384 or P-521, or EdDSA",
+        )
+    if (fault := signature_fault(below.certificate)) is not None:
+        raise NoPath(
+            Reason.WEAK_SIGNATURE,
+            f"{below.facts.subject} is signed with {fault}",
+            "SHA-2 everywhere below the anchor",
+        )
+
+
+def _beyond_cryptography(path: Path) -> bool:
+    """Whether cryptography's verifier cannot judge this path; the reasons are in the docstring."""
+    below_anchor = path.certificates[:-1]
+    if any(each.certificate.signature_algorithm_oid in _EDDSA for each in below_anchor):
+        return True
+    return any(_constrains_other_names(each) for each in path.certificates[1:])
+
+
+def _constrains_other_names(issuer: Leaf) -> bool:
+    try:
+        constraints = issuer.certificate.extensions.get_extension_for_class(x509.NameConstraints)
+    except x509.ExtensionNotFound:
+        return False
+    subtrees = (
+        *(constraints.value.permitted_subtrees or ()),
+        *(constraints.value.excluded_subtrees or ()),
+    )
+    return any(
+        isinstance(subtree, x509.UniformResourceIdentifier | x509.DirectoryName)
+        for subtree in subtrees
+    )
+
+
+def _ask_cryptography(path: Path, now: int, end_entity: ExtensionPolicy) -> None:
+    """Its answer about the very path that OpenSSL found: both must mean the same certificates."""
+    leaf, *intermediates, anchor = (each.certificate for each in path.certificates)
+    verifier = (
+        PolicyBuilder()
+        .store(Store([anchor]))
+        .time(datetime.fromtimestamp(now, UTC))
+        .max_chain_depth(MAX_INTERMEDIATES)
+        .extension_policies(ca_policy=CA, ee_policy=end_entity)
+        .build_client_verifier()
+    )
+    try:
+        verifier.verify(leaf, intermediates)
+    except VerificationError as problem:
+        raise from_verifier(problem) from problem
