@@ -1,4 +1,4 @@
-"""`app.jose.fetch` against a real HTTPS server on loopback."""
+"""`app.jose.document` against a real HTTPS server on loopback."""
 
 import asyncio
 import threading
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.jose.fetch import (
+from app.jose.document import (
     MAX_DOCUMENT,
     RESOLVER_THREADS,
     FetchFailed,
