@@ -13,6 +13,9 @@ Members = dict[str, Any]
 
 MAX_DIGITS = 20
 """Of one integer; a date in seconds has ten, a 64-bit number twenty."""
+MAX_OPENINGS = 500
+"""Of ``[`` and ``{`` together: bounds the nesting alike on every Python version. A set of 20 keys
+has about 60."""
 
 
 def parse_object(data: bytes, *, at_most: int) -> Members:
@@ -24,6 +27,8 @@ def parse_object(data: bytes, *, at_most: int) -> Members:
     """
     if len(data) > at_most:
         raise ValueError(f"is larger than {at_most} octets")
+    if data.count(b"[") + data.count(b"{") > MAX_OPENINGS:
+        raise ValueError("is nested too deeply or has too many parts")
     try:
         text = data.decode("utf-8")
         value = _DECODER.decode(text)
@@ -33,8 +38,8 @@ def parse_object(data: bytes, *, at_most: int) -> Members:
         raise ValueError("is not valid UTF-8 text") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"is not JSON: {error.msg} at character {error.pos}") from None
-    except RecursionError:
-        raise ValueError("is nested too deeply") from None
+    except RecursionError:  # the caller's own stack was deep
+        raise ValueError("is nested too deeply or has too many parts") from None
     if not isinstance(value, dict):
         raise ValueError("is not a JSON object")  # noqa: TRY004  # callers expect one kind of error
     return value
