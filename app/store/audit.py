@@ -1,0 +1,178 @@
+"""The audit table: append-only, each entry chained by SHA-256 to the one before in its stream.
+
+A stream belongs to one writer: every journal has its own, named at random; operators' acts go to
+the stream ``admin``. ``hash = SHA-256(prev || writer LF seq LF at_ms LF body)``, numbers in decimal,
+text in UTF-8, prev of the first entry 32 zero bytes. So an edited, removed or reordered entry
+breaks its stream; a cut tail does not show by itself.
+"""
+
+import hashlib
+import json
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Select, select
+
+from app.audit import Event, canonical
+from app.clock import now_ms
+from app.store.engine import insert_rows, lock_admin_stream
+from app.store.tables import audit
+
+ADMIN = "admin"
+"""The one stream of operators' acts, shared by all processes and nodes."""
+
+_INDEXED = 255
+"""Longest value copied into a column beside the body: PostgreSQL's index rows end at 2,704 bytes,
+and what a refused client sent must not fail the batch it shares with others."""
+
+
+class Entry(NamedTuple):
+    """One event, ready to append."""
+
+    event: str
+    decision: str
+    reason: str | None
+    ref: str | None
+    client_id: str | None
+    thumbprint: str | None
+    jti: str | None
+    resource: str | None
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Where a stream stands: its last sequence number and hash."""
+
+    writer: str
+    seq: int = 0
+    head: bytes = bytes(32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRow:
+    """One stored entry."""
+
+    writer: str
+    seq: int
+    at_ms: int
+    event: str
+    decision: str
+    reason: str | None
+    ref: str | None
+    client_id: str | None
+    thumbprint: str | None
+    jti: str | None
+    resource: str | None
+    body: str
+    prev: bytes
+    hash: bytes
+
+
+def new_writer() -> str:
+    """A stream name nobody else has: 96 random bits."""
+    return secrets.token_hex(12)
+
+
+def entry(event: Event) -> Entry:
+    """What will be stored of this event. Whatever text it carries, both databases can store it."""
+    body = event.body()
+    try:
+        text = canonical(body).decode()
+    except UnicodeEncodeError:  # a lone surrogate, from JSON somebody sent: keep it escaped
+        text = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    return Entry(
+        event.name,
+        event.decision,
+        event.reason,
+        event.ref,
+        _copy(event.client_id),
+        _copy(event.thumbprint),
+        _copy(event.jti),
+        _copy(event.resource),
+        text,
+    )
+
+
+def append(conn: Connection, chain: Chain, entries: Sequence[Entry]) -> Chain:
+    """Append to a stream that only this caller writes; where it stands then.
+
+    The result holds once the transaction is committed. A second writer at the same place raises
+    `sqlalchemy.exc.IntegrityError`.
+    """
+    at_ms = now_ms()
+    writer, seq, head = chain.writer, chain.seq, chain.head
+    rows = []
+    for item in entries:
+        seq += 1
+        prev, head = head, link(head, writer, seq, at_ms, item.body)
+        rows.append((writer, seq, at_ms, *item, prev, head))
+    insert_rows(conn, audit, rows)
+    return Chain(writer, seq, head)
+
+
+def append_admin(conn: Connection, event: Event) -> None:
+    """Append an operator's act, in the transaction that does it: both are kept or neither."""
+    lock_admin_stream(conn)
+    append(conn, resume(conn, ADMIN), [entry(event)])
+
+
+def resume(conn: Connection, writer: str) -> Chain:
+    """Where the stored stream stands; a stream without entries stands at its beginning."""
+    query = select(audit.c.seq, audit.c.hash).where(audit.c.writer == writer)
+    last = conn.execute(query.order_by(audit.c.seq.desc()).limit(1)).one_or_none()
+    return Chain(writer, last.seq, last.hash) if last else Chain(writer)
+
+
+def link(prev: bytes, writer: str, seq: int, at_ms: int, body: str) -> bytes:
+    """The hash of an entry, as this module's docstring defines it."""
+    return hashlib.sha256(prev + f"{writer}\n{seq}\n{at_ms}\n{body}".encode()).digest()
+
+
+def tail(conn: Connection, count: int) -> Sequence[AuditRow]:
+    """The last entries of all streams, oldest first."""
+    query = select(audit).order_by(audit.c.at_ms.desc(), audit.c.writer, audit.c.seq.desc())
+    return _rows(conn, query.limit(count))[::-1]
+
+
+def find_ref(conn: Connection, ref: str) -> AuditRow | None:
+    """The entry an `error_ref` points to."""
+    found = _rows(conn, select(audit).where(audit.c.ref == ref))
+    return found[0] if found else None
+
+
+def search(
+    conn: Connection,
+    *,
+    client_id: str | None = None,
+    thumbprint: str | None = None,
+    jti: str | None = None,
+    decision: str | None = None,
+    since_ms: int | None = None,
+    count: int = 100,
+) -> Sequence[AuditRow]:
+    """The last entries that match every given member, oldest first."""
+    query = select(audit)
+    wanted = {"client_id": client_id, "thumbprint": thumbprint, "jti": jti}
+    for name, value in wanted.items():
+        if value is not None:
+            query = query.where(audit.c[name] == _copy(value))
+    if decision is not None:
+        query = query.where(audit.c.decision == decision)
+    if since_ms is not None:
+        query = query.where(audit.c.at_ms >= since_ms)
+    query = query.order_by(audit.c.at_ms.desc(), audit.c.writer, audit.c.seq.desc())
+    return _rows(conn, query.limit(count))[::-1]
+
+
+def _rows(conn: Connection, query: Select[Any]) -> list[AuditRow]:
+    return [AuditRow(**row) for row in conn.execute(query).mappings()]
+
+
+def _copy(value: str | None) -> str | None:
+    if value is None or (value.isascii() and value.isprintable() and len(value) <= _INDEXED):
+        return value
+    # PostgreSQL's text takes neither NUL nor lone surrogates.
+    return value.encode("utf-8", "backslashreplace").decode()[:_INDEXED].replace("\0", "\\0")

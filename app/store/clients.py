@@ -1,0 +1,80 @@
+"""Clients, as registered. Whoever adds or changes one does so inside `registry.change`."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import Connection, RowMapping, delete, select, update
+
+from app.store.engine import insert_if_absent
+from app.store.tables import clients
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientRow:
+    """One client. The subject members are set for ``tls_client_auth`` only."""
+
+    client_id: str
+    auth_method: str
+    created_at: int
+    updated_at: int
+    subject_attribute: str | None = None
+    subject_value: bytes | None = None
+    subject_text: str | None = None
+    collision_key: str | None = None
+    jwks_uri: str | None = None
+    grants: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
+    resources: tuple[str, ...] = ()
+    trust_sets: tuple[str, ...] = ()
+    disabled_at: int | None = None
+
+
+def add(conn: Connection, client: ClientRow) -> bool:
+    """Register a client; False, and nothing changed, when the identifier is taken."""
+    return insert_if_absent(conn, clients, asdict(client))
+
+
+def find(conn: Connection, client_id: str) -> ClientRow | None:
+    """The client of this identifier, compared byte for byte."""
+    query = select(clients).where(clients.c.client_id == client_id)
+    row = conn.execute(query).mappings().one_or_none()
+    return _client(row) if row else None
+
+
+def listed(conn: Connection) -> Sequence[ClientRow]:
+    """Every client, by identifier."""
+    rows = conn.execute(select(clients).order_by(clients.c.client_id)).mappings()
+    return [_client(row) for row in rows]
+
+
+def clients_with_collision_key(conn: Connection, attribute: str, key: str) -> Sequence[ClientRow]:
+    """The clients whose registered subject looks like this one."""
+    query = select(clients).where(
+        clients.c.subject_attribute == attribute, clients.c.collision_key == key
+    )
+    rows = conn.execute(query.order_by(clients.c.client_id)).mappings()
+    return [_client(row) for row in rows]
+
+
+def disable(conn: Connection, client_id: str, at: int) -> bool:
+    """From this commit on the client gets nothing; False when unknown or disabled already."""
+    query = update(clients).where(clients.c.client_id == client_id, clients.c.disabled_at.is_(None))
+    return conn.execute(query.values(disabled_at=at, updated_at=at)).rowcount == 1
+
+
+def enable(conn: Connection, client_id: str, at: int) -> bool:
+    """The client may authenticate again; False when unknown or not disabled."""
+    query = update(clients).where(
+        clients.c.client_id == client_id, clients.c.disabled_at.is_not(None)
+    )
+    return conn.execute(query.values(disabled_at=None, updated_at=at)).rowcount == 1
+
+
+def remove(conn: Connection, client_id: str) -> bool:
+    """Remove the client and its credentials; its token rows and audit entries stay."""
+    return conn.execute(delete(clients).where(clients.c.client_id == client_id)).rowcount == 1
+
+
+def _client(row: RowMapping) -> ClientRow:
+    lists = {name: tuple(row[name]) for name in ("grants", "scopes", "resources", "trust_sets")}
+    return ClientRow(**{**row, **lists})

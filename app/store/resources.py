@@ -1,0 +1,45 @@
+"""Protected resources (RFC 8707) that tokens may be made for. Changed inside `registry.change`."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from sqlalchemy import Connection, delete, select, update
+
+from app.store.engine import insert_if_absent
+from app.store.tables import resources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceRow:
+    """One resource; `require` says whether it takes certificate-bound tokens only."""
+
+    url: str
+    created_at: int
+    updated_at: int
+    scopes: tuple[str, ...] = ()
+    require: Literal["mtls", "any"] = "mtls"
+
+
+def put(conn: Connection, resource: ResourceRow) -> bool:
+    """Register the resource, or replace what was known of it. True when it is new."""
+    if insert_if_absent(conn, resources, asdict(resource)):
+        return True
+    values = {
+        "scopes": resource.scopes,
+        "require": resource.require,
+        "updated_at": resource.updated_at,
+    }
+    conn.execute(update(resources).where(resources.c.url == resource.url).values(values))
+    return False
+
+
+def listed(conn: Connection) -> Sequence[ResourceRow]:
+    """Every resource, by URL."""
+    rows = conn.execute(select(resources).order_by(resources.c.url)).mappings()
+    return [ResourceRow(**{**row, "scopes": tuple(row["scopes"])}) for row in rows]
+
+
+def remove(conn: Connection, url: str) -> bool:
+    """No further token is made for it; False when unknown."""
+    return conn.execute(delete(resources).where(resources.c.url == url)).rowcount == 1

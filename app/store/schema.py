@@ -1,0 +1,92 @@
+"""The database's schema: is it the one this code was written for, and how to bring it there.
+
+Serving asks `ensure_current` and never changes the schema by itself; `upgrade` is an operator's
+act. Alembic is imported only by the functions that need it: a server's start should not pay for it.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, inspect
+
+from app.store.engine import Database
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from alembic.config import Config
+
+HEAD = "0001"
+"""The newest migration. A test compares it with the folder."""
+
+
+class SchemaMismatch(Exception):
+    """The database's schema is not this release's. The message ends with the command to run."""
+
+
+def status(url: str) -> tuple[str | None, str]:
+    """The revision the database has (None: empty) and the one this release needs."""
+    db = Database(url)
+    try:
+        with db.read() as conn:
+            return _current(conn), HEAD
+    finally:
+        db.dispose()
+
+
+def ensure_current(db: Database) -> None:
+    """Raise `SchemaMismatch` unless the database has exactly the schema this release needs."""
+    with db.read() as conn:
+        current = _current(conn)
+    if current == HEAD:
+        return
+    if current is None:
+        raise SchemaMismatch("The database is empty. Run: certbound db upgrade")
+    raise SchemaMismatch(
+        f"The database has schema {current}, this release needs {HEAD}. Run: certbound db upgrade"
+    )
+
+
+def upgrade(url: str, revision: str = "head") -> None:
+    """Migrate up to a revision, in one transaction; what is there already is left alone.
+
+    Of several processes at once, one migrates and the others find it done. Raises
+    `alembic.util.CommandError` for an unknown revision, such as a newer release's.
+    """
+    from alembic import command  # noqa: PLC0415 -- lazily, see above
+
+    _run(command.upgrade, url, revision)
+
+
+def downgrade(url: str, revision: str) -> None:
+    """Migrate back to a revision, in one transaction. What only newer tables held is lost."""
+    from alembic import command  # noqa: PLC0415 -- lazily, see above
+
+    _run(command.downgrade, url, revision)
+
+
+def alembic_config(url: str) -> "Config":
+    """Alembic's settings for this database, made in code: no ini file, any current directory."""
+    from alembic.config import Config  # noqa: PLC0415 -- lazily, see above
+
+    config = Config()
+    config.set_main_option("script_location", str(_folder()).replace("%", "%%"))
+    config.attributes["url"] = url
+    return config
+
+
+def _run(act: "Callable[[Config, str], None]", url: str, revision: str) -> None:
+    act(alembic_config(url), revision)
+
+
+def _folder() -> Path:
+    """Inside an installed wheel the migrations are in the package, in a checkout beside it."""
+    package = Path(__file__).resolve().parent.parent
+    installed = package / "_migrations"
+    return installed if installed.is_dir() else package.parent / "migrations"
+
+
+def _current(conn: Connection) -> str | None:
+    if not inspect(conn).has_table("alembic_version"):
+        return None
+    return conn.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
