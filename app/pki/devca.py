@@ -66,8 +66,11 @@ def issue(
     self_signed: bool = False,
     key_type: Literal["ec", "rsa"] = "ec",
     server: bool = False,
+    out: Path | None = None,
 ) -> Issued:
     """Make ``NAME.crt`` and ``NAME.key``, for a TLS client or, with `server`, a TLS server.
+
+    The CA is in `directory`; the files go there too, or to `out`.
 
     The subject is `dn` in any spelling `app.pki.dn_text` reads, by default ``CN=NAME``. Ends
     with the CA at the latest. Raises ValueError for people, FileExistsError, FileNotFoundError
@@ -97,7 +100,7 @@ def issue(
         builder = builder.add_extension(x509.SubjectAlternativeName(sans), critical=False)
     if ca_certificate is not None:
         builder = builder.add_extension(_authority_key(ca_certificate), critical=False)
-    return _written(directory, name, builder.sign(issuer_key, hashes.SHA256()), key)
+    return _written(out or directory, name, builder.sign(issuer_key, hashes.SHA256()), key)
 
 
 def _builder(
