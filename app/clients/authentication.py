@@ -6,7 +6,7 @@ from app.clients.methods import METHODS
 from app.clients.methods.evidence import Evidence, RemoteKeyReader
 from app.clients.model import Client
 from app.clients.registry import Registry
-from app.errors import Examination, Finding, Reason
+from app.errors import Examination, Finding, Reason, Refused
 from app.pki.check import TrustedCertificate
 from app.tls.peer import PeerCertificate
 
@@ -54,6 +54,8 @@ def authenticate(
         raise exam.end(_unknown_method(client))
     exam.note(Finding("method", client.token_endpoint_auth_method))
     trusted = method(exam, Evidence(client, peer, registry, remote_keys, now))
+    if exam.first_failure is not None:  # a thorough examination went on past it
+        raise Refused(exam.first_failure)
     return AuthenticatedClient(client, trusted)
 
 

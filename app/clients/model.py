@@ -56,7 +56,7 @@ def _registered(row: CredentialRow) -> Registered:
         spki_sha256=row.spki_sha256,
         spki_der=row.spki_der,
         state=row.state,
-        activate_at=row.activate_at,
+        activate_at=row.activate_at or 0,
         retired_at=row.retired_at,
     )
 
@@ -69,6 +69,4 @@ def remote(key: ClientKey, thumbprint: str | None) -> Registered:
         spki_sha256=key.spki_sha256,
         spki_der=key.spki_der,
         state="active",
-        activate_at=None,
-        retired_at=None,
     )

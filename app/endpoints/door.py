@@ -1,8 +1,7 @@
 """The door every request passes: what endpoints may use, and how a refusal is recorded."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass, field, replace
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -68,13 +67,8 @@ class Door:
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
 
 
-class Handler(Protocol):
-    """An endpoint: it answers, or raises an `OAuthError` that the door records and renders."""
-
-    __name__: str
-
-    def __call__(self, door: Door, request: Request) -> Awaitable[Response]:
-        """Answer one request."""
+Handler = Callable[[Door, Request], Awaitable[Response]]
+"""An endpoint: it answers, or raises an `OAuthError` that the door records and renders."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,18 +174,18 @@ def _record(finding: Finding) -> FindingRecord:
 
 
 def _evidence(peer: PeerCertificate) -> CertificateEvidence:
-    known = {
-        "thumbprint": peer.thumbprint,
-        "tls_version": peer.tls_version,
-        "cipher": peer.cipher,
-        "termination": peer.termination,
-    }
+    known = CertificateEvidence(
+        thumbprint=peer.thumbprint,
+        tls_version=peer.tls_version,
+        cipher=peer.cipher,
+        termination=peer.termination,
+    )
     try:
         facts = check.describe(peer.der)
     except ValueError:
-        return CertificateEvidence(**known)
-    return CertificateEvidence(
-        **known,
+        return known
+    return replace(
+        known,
         subject=facts.subject[:MAX_RECORDED],
         issuer=facts.issuer[:MAX_RECORDED],
         serial=facts.serial[:MAX_RECORDED],

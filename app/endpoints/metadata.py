@@ -27,7 +27,7 @@ async def metadata(door: Door, request: Request) -> Response:
     body = json.dumps(document(door, door.snapshots.current), indent=2).encode()
     return public_document(
         body,
-        etag=hashlib.sha256(body).hexdigest()[:32],
+        etag=f'"{hashlib.sha256(body).hexdigest()[:32]}"',
         max_age=MAX_AGE,
         if_none_match=request.headers.get("if-none-match"),
         media_type="application/json",

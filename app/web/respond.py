@@ -25,13 +25,13 @@ def json_response(
 def public_document(
     body: bytes, *, etag: str, max_age: int, if_none_match: str | None, media_type: str
 ) -> Response:
-    """A document any cache and any browser origin may read, revalidated by its ETag."""
+    """A document any cache and any browser origin may read, revalidated by its (quoted) ETag."""
     headers = {
         "Cache-Control": f"public, max-age={max_age}",
-        "ETag": f'"{etag}"',
+        "ETag": etag,
         "Access-Control-Allow-Origin": "*",
     }
-    if if_none_match is not None and _matches(if_none_match, f'"{etag}"'):
+    if if_none_match is not None and _matches(if_none_match, etag):
         return Response(status_code=304, headers=headers)
     return Response(body, headers=headers, media_type=media_type)
 

@@ -1,10 +1,14 @@
 """``tls_client_auth``: a PKI certificate and one registered subject attribute (RFC 8705 section 2.1)."""
 
+from contextlib import suppress
+
 from app.clients.methods.evidence import Evidence
-from app.errors import Examination, Finding, Reason
+from app.errors import Examination, Finding, Reason, Refused
 from app.pki import check, names
 from app.pki.anchors import TrustSet
 from app.pki.check import TrustedCertificate
+from app.pki.subject_match import SubjectMatch
+from app.tls.peer import PeerCertificate
 
 NAME = "tls_client_auth"
 
@@ -17,7 +21,6 @@ def authenticate(exam: Examination, evidence: Evidence) -> TrustedCertificate:
 
     """
     client = evidence.client
-    trusted = check.by_path(exam, evidence.peer, _trust_sets(exam, evidence), evidence.now)
     if client.subject is None:
         raise exam.end(
             Finding(
@@ -28,8 +31,20 @@ def authenticate(exam: Examination, evidence: Evidence) -> TrustedCertificate:
                 Reason.DN_MISMATCH,
             )
         )
-    names.examine_name(exam, trusted.certificate, client.subject)
+    try:
+        trusted = check.by_path(exam, evidence.peer, _trust_sets(exam, evidence), evidence.now)
+    except Refused:
+        if exam.thorough:
+            _examine_untrusted_name(exam, evidence.peer, client.subject)
+        raise
+    names.examine_name(exam, trusted.names, client.subject)
     return trusted
+
+
+def _examine_untrusted_name(exam: Examination, peer: PeerCertificate, match: SubjectMatch) -> None:
+    """For the doctor, who shows every problem in one look; nothing is trusted by it."""
+    with suppress(ValueError):
+        names.examine_name(exam, check.describe(peer.der).names, match)
 
 
 def _trust_sets(exam: Examination, evidence: Evidence) -> list[TrustSet]:

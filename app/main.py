@@ -1,0 +1,228 @@
+"""The only place that wires everything: settings in, a serving process out."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from functools import partial
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route as HttpRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app import clock
+from app.clients.registry import Registry
+from app.config import Settings
+from app.endpoints import ROUTES, WELL_KNOWN
+from app.endpoints.door import Decision, Door, Lifecycle, endpoint
+from app.errors import MethodNotAllowed, NotFound
+from app.grants.request import Policy
+from app.issuers import Issuer
+from app.jose.fetch import RemoteKeys
+from app.keys import rotate
+from app.keys.ring import KeyRing
+from app.keys.seal import SealingKey
+from app.store import schema, tokens
+from app.store.engine import Database, StoreUnavailable
+from app.store.journal import Journal
+from app.store.registry import RegistryRows, Snapshots
+from app.telemetry import configure, log
+from app.tls import listener
+from app.tls.limits import Limits
+from app.web.errors import render
+
+REFRESH_INTERVAL = 1.0
+"""Seconds between looks at the registry version. Only comfort: every decision checks it anyway."""
+UPKEEP_INTERVAL = 60.0
+"""Seconds between looks at key rotation and expired rows."""
+
+
+def create_app(door: Door) -> ASGIApp:
+    """The endpoints as one ASGI application."""
+    prefix = door.issuer.path
+    routes = [
+        HttpRoute(
+            route.path if route.at_root else prefix + route.path,
+            endpoint(door, route),
+            methods=list(route.methods),
+        )
+        for route in ROUTES
+    ]
+    routes += [
+        HttpRoute(path, endpoint(door, WELL_KNOWN), methods=list(WELL_KNOWN.methods))
+        for path in door.issuer.well_known_paths
+    ]
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _http_error})
+    app.router.redirect_slashes = False
+    return partial(_one_spelling, app)
+
+
+async def _http_error(_request: Request, error: Exception) -> Response:
+    """JSON for what the router refuses: no such path, or not with this method."""
+    if isinstance(error, HTTPException) and error.status_code == 405:  # noqa: PLR2004 - its name
+        response = render(MethodNotAllowed())
+        response.headers.update(error.headers or {})
+        return response
+    return render(NotFound())
+
+
+async def _one_spelling(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """A path has one spelling: ``/%74oken`` is not ``/token``, whatever decoding makes of it."""
+    if scope["type"] == "http" and b"%" in scope["raw_path"]:
+        await render(NotFound())(scope, receive, send)
+        return
+    await app(scope, receive, send)
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """An open server without its listeners: what `serve` runs and tests drive directly."""
+
+    door: Door
+    app: ASGIApp
+    database: Database
+
+
+def open_house(settings: Settings) -> House:
+    """Open the database and everything that stands on it.
+
+    Raises:
+        SchemaMismatch: the database is not at this version's schema; nothing was changed.
+        StoreUnavailable: the database cannot be reached.
+        SealingError: the signing keys cannot be unsealed.
+
+    """
+    database = Database(settings.database_url)
+    schema.ensure_current(database)
+    sealing_key = SealingKey.load(settings)
+    rotate.ensure_keys(
+        database, sealing_key, settings.signing_algorithm, clock.now(), actor="server"
+    )
+    snapshots = Snapshots(database, partial(_registry, sealing_key))
+    journal: Journal[Registry, Decision] = Journal(database, snapshots)
+    door = Door(
+        issuer=Issuer(settings.issuer, settings.mtls_base_url),
+        policy=Policy(settings.access_token_lifetime, settings.default_resource),
+        snapshots=snapshots,
+        journal=journal,
+        remote_keys=RemoteKeys(
+            allow_private=settings.jwks_uri_allow_private, ca_file=settings.jwks_uri_ca_file
+        ),
+        routes=ROUTES,
+        lifecycle=Lifecycle(),
+    )
+    return House(door, create_app(door), database)
+
+
+def _registry(sealing_key: SealingKey, rows: RegistryRows) -> Registry:
+    return Registry(rows, KeyRing.from_rows(rows.signing_keys, sealing_key))
+
+
+def serve(settings: Settings, announce: Callable[[], None] = lambda: None) -> int:
+    """Serve until SIGTERM or SIGINT; 0 after a graceful stop.
+
+    `announce` is called once, when both listeners accept connections. Raises what `open_house`
+    raises, and OSError or CertificateFileError where the listeners cannot be opened.
+    """
+    configure(settings.log_format, settings.log_level)
+    house = open_house(settings)
+    with asyncio.Runner(loop_factory=listener.loop_factory(settings.event_loop)) as runner:
+        runner.run(_serve(house, settings, announce))
+    return 0
+
+
+async def _serve(house: House, settings: Settings, announce: Callable[[], None]) -> None:
+    door = house.door
+
+    def started(_addresses: object) -> None:
+        door.lifecycle.ready = True
+        announce()
+
+    def stopping() -> None:
+        door.lifecycle.ready = False
+        log().info("server.stopping")
+
+    async with AsyncExitStack() as stack:
+        stack.callback(house.database.dispose)
+        door.journal.start()
+        stack.callback(door.journal.close, settings.shutdown_timeout)
+        stack.push_async_callback(door.remote_keys.close)
+        for work in (partial(_refresh, house), partial(_upkeep, house, settings)):
+            task = asyncio.create_task(work())
+            stack.push_async_callback(_cancelled, task)
+        await listener.serve(
+            house.app,
+            host=settings.host,
+            ports=(settings.port, settings.mtls_port),
+            certificate_file=settings.tls_certificate_file,
+            key_file=settings.tls_key_file,
+            limits=_limits(settings),
+            on_started=started,
+            on_stopping=stopping,
+        )
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        handshake=settings.handshake_timeout,
+        headers=settings.header_timeout,
+        body=settings.body_timeout,
+        idle=settings.idle_timeout,
+        shutdown=settings.shutdown_timeout,
+        max_connections=settings.max_connections,
+        max_connections_per_address=settings.max_connections_per_address,
+    )
+
+
+async def _cancelled(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def _every(seconds: float, name: str, work: Callable[[], Awaitable[None]]) -> None:
+    """Do `work` again and again; what fails once is logged and tried again, never fatal."""
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            await work()
+        except StoreUnavailable as error:
+            log().warning("store.unavailable", during=name, cause=repr(error))
+        except Exception as error:  # noqa: BLE001 - upkeep must outlive one bad round
+            log().exception("upkeep.failed", during=name, exc_info=error)
+
+
+async def _refresh(house: House) -> None:
+    """Follow the registry, so that metadata and key set show changes within about a second."""
+
+    async def look() -> None:
+        await asyncio.to_thread(house.door.snapshots.refresh)
+
+    await _every(REFRESH_INTERVAL, "registry refresh", look)
+
+
+async def _upkeep(house: House, settings: Settings) -> None:
+    """Rotate signing keys when due and drop rows of expired tokens."""
+    sealing_key = SealingKey.load(settings)
+
+    def round_() -> None:
+        now = clock.now()
+        rotate.upkeep(
+            house.database,
+            sealing_key,
+            settings.signing_algorithm,
+            now,
+            lifetime=settings.key_lifetime,
+            token_lifetime=settings.access_token_lifetime,
+            actor="server",
+        )
+        with house.database.begin() as transaction:
+            tokens.purge_expired(transaction, now)
+
+    async def look() -> None:
+        await asyncio.to_thread(round_)
+
+    await _every(UPKEEP_INTERVAL, "upkeep", look)
