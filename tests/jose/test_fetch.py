@@ -335,7 +335,7 @@ def test_over_a_real_server(tmp_path: Path) -> None:
         await remote.ensure(port_url, knows("old"))
         assert time.monotonic() - began < 3.5
         async with asyncio.timeout(2):  # the fetch ends with its own limit, about now
-            while remote.status(port_url).problem is None:
+            while remote.status(port_url).problem is None:  # noqa: ASYNC110  # it has no event to wait for
                 await asyncio.sleep(0.01)
         keys = remote.keys_for(port_url, now[0])
         assert keys is not None
