@@ -5,19 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from app.store import schema
 from app.store.engine import Database
-from app.store.tables import metadata, registry
 
 
 @pytest.fixture
 def database_url(tmp_path: Path) -> str:
-    """A fresh SQLite file with the schema and an empty registry."""
+    """A fresh SQLite file, migrated to this release's schema."""
     url = f"sqlite:///{tmp_path / 'certbound.db'}"
-    db = Database(url)
-    with db.begin() as conn:
-        metadata.create_all(conn)
-        conn.execute(registry.insert().values(id=1, version=1))
-    db.dispose()
+    schema.upgrade(url)
     return url
 
 
