@@ -1,0 +1,289 @@
+"""Clients: registering, showing, disabling and removing them.
+
+Guarantees that two clients of one trust set never look alike to people, that a client names only
+trust sets and resources that exist, and that each change and its audit entry are one transaction.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app import clock
+from app.admin.desk import Desk
+from app.admin.identity import Identity, digests
+from app.admin.problem import Problem
+from app.admin.scopes import checked_scopes
+from app.audit import ClientAdded, ClientDisabled, ClientEnabled, ClientRemoved
+from app.clients.methods import tls_client_auth
+from app.grants import GRANTS, client_credentials
+from app.pki import names
+from app.store import audit, clients, credentials, registry, resources, trust
+from app.store.clients import ClientRow
+from app.store.credentials import CredentialRow
+
+CLIENT_ID = re.compile(r"(?!-)[A-Za-z0-9._:/@+-]{1,255}")
+"""Narrower than RFC 6749 appendix A.1: an identifier never needs quoting, in a shell or a log."""
+DEFAULT_TRUST = "default"
+LOOK_BACK = 200
+"""Tokens looked at for the certificates a client used last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a new client shall be allowed. Empty means the default of each."""
+
+    grants: Sequence[str] = ()
+    scopes: Sequence[str] = ()
+    resources: Sequence[str] = ()
+    trust_sets: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """A registered client, and what its operator should look at."""
+
+    row: ClientRow
+    unknown_scopes: tuple[str, ...]
+    """Granted, but no resource of the client knows them: no token will carry them yet."""
+
+
+def add(desk: Desk, client_id: str, identity: Identity, wishes: Wishes) -> Added:
+    """Register a client.
+
+    Raises:
+        Problem: the identifier is malformed or taken, the subject looks like another client's in
+            the same trust set, or a grant, scope, resource or trust set is not known.
+
+    """
+    row = _row(client_id, identity, wishes)
+    with registry.change(desk.db) as conn:
+        _require_trust_sets(row, [one.name for one in trust.listed(conn)])
+        known = {one.url: one.scopes for one in resources.listed(conn)}
+        _require_resources(row, list(known))
+        if row.subject_attribute and row.collision_key:
+            alike = clients.clients_with_collision_key(
+                conn, row.subject_attribute, row.collision_key
+            )
+            _refuse_alike(row, alike)
+        if not clients.add(conn, row):
+            raise Problem(
+                f"the client {client_id} exists already",
+                seen=client_id,
+                expected="a new identifier",
+                action=f"certbound client show {client_id}",
+            )
+        for credential in identity.credentials:
+            credentials.add(conn, credential.row(client_id, row.created_at))
+        audit.append_admin(
+            conn,
+            ClientAdded(actor=desk.actor, client_id=client_id, details=_details(row, identity)),
+        )
+    usable = {
+        scope
+        for url in row.resources or (desk.settings.default_resource,)
+        for scope in known.get(url, ())
+    }
+    return Added(row, tuple(scope for scope in row.scopes if scope not in usable))
+
+
+def disable(desk: Desk, client_id: str) -> bool:
+    """No token for it after this returns, on any node; False when it was disabled already.
+
+    Raises:
+        Problem: there is no such client.
+
+    """
+    now = clock.now()
+    with registry.change(desk.db) as conn:
+        if not clients.disable(conn, client_id, now):
+            _require(client_id, clients.find(conn, client_id))
+            return False
+        audit.append_admin(conn, ClientDisabled(actor=desk.actor, client_id=client_id))
+    return True
+
+
+def enable(desk: Desk, client_id: str) -> bool:
+    """The client may authenticate again; False when it was not disabled.
+
+    Raises:
+        Problem: there is no such client.
+
+    """
+    now = clock.now()
+    with registry.change(desk.db) as conn:
+        if not clients.enable(conn, client_id, now):
+            _require(client_id, clients.find(conn, client_id))
+            return False
+        audit.append_admin(conn, ClientEnabled(actor=desk.actor, client_id=client_id))
+    return True
+
+
+def remove(desk: Desk, client_id: str) -> None:
+    """Forget the client and its credentials. Records of its tokens and its audit entries stay.
+
+    Raises:
+        Problem: there is no such client.
+
+    """
+    with registry.change(desk.db) as conn:
+        if not clients.remove(conn, client_id):
+            raise unknown(client_id)
+        audit.append_admin(conn, ClientRemoved(actor=desk.actor, client_id=client_id))
+
+
+def listed(desk: Desk) -> Sequence[ClientRow]:
+    """Every client, by identifier."""
+    with desk.db.read() as conn:
+        return clients.listed(conn)
+
+
+def shown(desk: Desk, client_id: str) -> tuple[ClientRow, Sequence[CredentialRow]]:
+    """One client and its credentials, retired ones too.
+
+    Raises:
+        Problem: there is no such client.
+
+    """
+    with desk.db.read() as conn:
+        row = _require(client_id, clients.find(conn, client_id))
+        return row, credentials.of_client(conn, client_id)
+
+
+def unknown(client_id: str) -> Problem:
+    """What to say when a client is not there."""
+    return Problem(
+        "there is no such client",
+        seen=client_id[:255],
+        expected="a registered client, written exactly",
+        action="certbound client list",
+    )
+
+
+def _require(client_id: str, row: ClientRow | None) -> ClientRow:
+    if row is None:
+        raise unknown(client_id)
+    return row
+
+
+def _row(client_id: str, identity: Identity, wishes: Wishes) -> ClientRow:
+    if CLIENT_ID.fullmatch(client_id) is None:
+        raise Problem(
+            "this cannot be a client_id",
+            seen=client_id[:255],
+            expected="1 to 255 letters, digits and . _ : / @ + -, not beginning with -",
+        )
+    subject = identity.subject
+    trust_sets: Sequence[str] = ()
+    if identity.method == tls_client_auth.NAME:
+        trust_sets = wishes.trust_sets or (DEFAULT_TRUST,)
+    elif wishes.trust_sets:
+        raise Problem(
+            "a trust set has no meaning for this client",
+            seen=f"--trust {wishes.trust_sets[0]} with {identity.method}",
+            expected=f"--trust with {tls_client_auth.NAME} only",
+            action="Leave --trust out: no CA is asked about a registered certificate or key.",
+        )
+    now = clock.now()
+    return ClientRow(
+        client_id=client_id,
+        auth_method=identity.method,
+        created_at=now,
+        updated_at=now,
+        subject_attribute=subject.attribute if subject else None,
+        subject_value=subject.value if subject else None,
+        subject_text=identity.subject_text,
+        collision_key=names.collision_key(subject) if subject else None,
+        jwks_uri=identity.jwks_uri,
+        grants=_grants(wishes.grants),
+        scopes=checked_scopes(wishes.scopes),
+        resources=tuple(dict.fromkeys(wishes.resources)),
+        trust_sets=tuple(dict.fromkeys(trust_sets)),
+    )
+
+
+def _grants(wished: Sequence[str]) -> tuple[str, ...]:
+    grants = tuple(dict.fromkeys(wished)) or (client_credentials.GRANT_TYPE,)
+    for grant in grants:
+        if grant not in GRANTS:
+            raise Problem("this grant is not known", seen=grant[:200], expected=" or ".join(GRANTS))
+    return grants
+
+
+def _require_trust_sets(row: ClientRow, known: Sequence[str]) -> None:
+    for name in row.trust_sets:
+        if name not in known:
+            raise Problem(
+                "there is no such trust set",
+                seen=name,
+                expected=" or ".join(known) or "a trust set; there is none yet",
+                action="Make it from a CA certificate: certbound trust add NAME FILE",
+            )
+
+
+def _require_resources(row: ClientRow, known: Sequence[str]) -> None:
+    for url in row.resources:
+        if url not in known:
+            raise Problem(
+                "this resource is not registered",
+                seen=url,
+                expected=" or ".join(known[:5]) or "a registered resource; there is none yet",
+                action="Register it first: certbound resource add URL --scope SCOPE",
+            )
+
+
+def _refuse_alike(row: ClientRow, alike: Sequence[ClientRow]) -> None:
+    for other in alike:
+        if shared := set(row.trust_sets) & set(other.trust_sets):
+            raise Problem(
+                f"the client {other.client_id} has this subject, or one that looks the same",
+                seen=f"{row.subject_attribute} {row.subject_text}",
+                expected=f"another subject than {other.subject_text} in trust set {min(shared)}",
+                action="Give each client a certificate with a name of its own. To replace the other: "
+                f"certbound client remove {other.client_id}",
+            )
+
+
+def _details(row: ClientRow, identity: Identity) -> dict[str, object]:
+    details: dict[str, object] = {
+        "method": row.auth_method,
+        "grants": list(row.grants),
+        "scopes": list(row.scopes),
+        "resources": list(row.resources),
+    }
+    if identity.subject is not None:
+        details["subject"] = {identity.subject.attribute: identity.subject.text}
+        details["trust_sets"] = list(row.trust_sets)
+    if identity.credentials:
+        details["credentials"] = digests(identity.credentials)
+    if identity.jwks_uri is not None:
+        details["jwks_uri"] = identity.jwks_uri
+    return details
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """When a client last got a token with a certificate."""
+
+    thumbprint: str
+    subject: str
+    at: int
+    not_after: int | None
+
+
+def last_used(desk: Desk, client_id: str) -> list[Use]:
+    """The certificates of the client's latest tokens, newest first; found in the audit trail."""
+    with desk.db.read() as conn:
+        rows = audit.search(conn, client_id=client_id, decision="issued", count=LOOK_BACK)
+    found: dict[str, Use] = {}
+    for row in reversed(rows):
+        evidence = json.loads(row.body).get("certificate") or {}
+        if row.thumbprint is not None:
+            use = Use(
+                row.thumbprint,
+                str(evidence.get("subject", "")),
+                row.at_ms // 1000,
+                evidence.get("not_after"),
+            )
+            found.setdefault(row.thumbprint, use)
+    return list(found.values())

@@ -1,0 +1,71 @@
+"""The database's schema, as an operator sees and changes it."""
+
+from dataclasses import dataclass
+
+from app.admin.desk import database, file_of, require_file
+from app.admin.problem import Kind, Problem
+from app.config import Settings
+from app.store import schema
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaStatus:
+    """Which schema the database has (None: empty), and which this release needs."""
+
+    shown: str
+    """The database's URL without its password."""
+    before: str | None
+    needed: str
+
+    @property
+    def is_current(self) -> bool:
+        """Whether this release can serve from it."""
+        return self.before == self.needed
+
+
+def status(settings: Settings) -> SchemaStatus:
+    """Look, and change nothing.
+
+    Raises:
+        Problem: there is no database file, or the URL is not usable.
+        StoreUnavailable: it does not answer.
+
+    """
+    db = database(settings)
+    require_file(db)
+    before, needed = schema.status(settings.database_url)
+    return SchemaStatus(shown_url(settings), before, needed)
+
+
+def upgrade(settings: Settings) -> SchemaStatus:
+    """Create or migrate; what it was before. Several at once are safe: one migrates.
+
+    Raises:
+        Problem: the directory is missing, or the schema is a newer release's.
+        StoreUnavailable: it does not answer.
+
+    """
+    path = file_of(database(settings))
+    if path is not None and not path.parent.is_dir():
+        raise Problem(
+            "the database cannot be made",
+            seen=f"no directory {path.parent}",
+            expected="an existing directory",
+            kind=Kind.ENVIRONMENT,
+        )
+    before, needed = schema.status(settings.database_url)
+    if before is not None and before > needed:
+        raise Problem(
+            "the database belongs to a newer release",
+            seen=f"schema {before}",
+            expected=f"schema {needed} or older",
+            action="Install the newer release; this one never migrates back by itself.",
+            kind=Kind.ENVIRONMENT,
+        )
+    schema.upgrade(settings.database_url)
+    return SchemaStatus(shown_url(settings), before, needed)
+
+
+def shown_url(settings: Settings) -> str:
+    """The database's URL, its password replaced by ``***``."""
+    return database(settings).url.render_as_string(hide_password=True)

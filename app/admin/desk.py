@@ -1,0 +1,100 @@
+"""Where an operator sits: one database, the settings, and the name that goes into the audit."""
+
+import getpass
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.admin.problem import Kind, Problem
+from app.config import Settings
+from app.store import schema
+from app.store.engine import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What every operator action may use."""
+
+    db: Database
+    settings: Settings
+    actor: str
+    """The operating-system account, for the audit. A claim, not a proof."""
+
+
+def actor() -> str:
+    """The account that runs this process, as the audit names it."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's numeric user without a name
+        return f"uid {os.getuid()}"
+
+
+@contextmanager
+def at_desk(settings: Settings) -> Iterator[Desk]:
+    """A desk over a database that has this release's schema. Creates and migrates nothing.
+
+    Raises:
+        Problem: there is no database, or its schema is another release's.
+        StoreUnavailable: it does not answer.
+
+    """
+    db = database(settings)
+    try:
+        require_file(db)
+        try:
+            schema.ensure_current(db)
+        except schema.SchemaMismatch as mismatch:
+            raise Problem(
+                "the database cannot be used by this release",
+                seen=str(mismatch).partition(" Run:")[0],
+                expected=f"schema {schema.HEAD}",
+                action="certbound db upgrade",
+                kind=Kind.ENVIRONMENT,
+            ) from mismatch
+        yield Desk(db, settings, actor())
+    finally:
+        db.dispose()
+
+
+def database(settings: Settings) -> Database:
+    """The configured database, unopened.
+
+    Raises:
+        Problem: `database_url` names none that is supported.
+
+    """
+    try:
+        return Database(settings.database_url)
+    except ValueError as error:
+        raise Problem(
+            "database_url cannot be used",
+            seen=str(error),
+            expected="sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME",
+            action="certbound config show",
+            kind=Kind.ENVIRONMENT,
+        ) from error
+
+
+def file_of(db: Database) -> Path | None:
+    """The file of a SQLite database; None for a server."""
+    return Path(str(db.url.database)) if db.dialect == "sqlite" else None
+
+
+def require_file(db: Database) -> None:
+    """Refuse a SQLite database that is not there: opening it would make an empty one.
+
+    Raises:
+        Problem: the file does not exist.
+
+    """
+    path = file_of(db)
+    if path is not None and not path.exists():
+        raise Problem(
+            "there is no database here",
+            seen=f"no file {path}",
+            expected="the database that quickstart or db upgrade makes",
+            action="Name the right home with --home, or make one: certbound quickstart",
+            kind=Kind.ENVIRONMENT,
+        )

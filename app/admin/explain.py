@@ -1,0 +1,45 @@
+"""From the reference that a refused client quotes to what was decided and why."""
+
+import json
+import re
+from typing import Any
+
+from app.admin.desk import Desk
+from app.admin.problem import Problem
+from app.store import audit
+from app.store.audit import AuditRow
+
+REF = re.compile(r"[0-9a-z]{8,64}")
+"""The shape of an `error_ref`; our own have 16 characters."""
+
+
+def explain(desk: Desk, ref: str) -> AuditRow:
+    """The audit entry of this reference.
+
+    Raises:
+        Problem: it has not the shape of one, or this database has no such entry.
+
+    """
+    text = ref.strip()
+    if REF.fullmatch(text) is None:
+        raise Problem(
+            "this is no reference",
+            seen=text[:80],
+            expected="the value of error_ref in the server's answer, 16 letters and digits",
+        )
+    with desk.db.read() as conn:
+        row = audit.find_ref(conn, text)
+    if row is None:
+        raise Problem(
+            "nothing is recorded under this reference",
+            seen=text,
+            expected="a reference that this server gave",
+            action="Check that --home names the server that answered, and copy error_ref whole.",
+        )
+    return row
+
+
+def body_of(row: AuditRow) -> dict[str, Any]:
+    """The entry as it was recorded."""
+    body: dict[str, Any] = json.loads(row.body)
+    return body

@@ -1,0 +1,250 @@
+"""How a new client will prove itself: what an operator names, as what the registry stores.
+
+Guarantees: a registered certificate is one that the token endpoint would accept from its holder
+(it is judged by the same check), and a subject is stored in canonical form. Nothing is fetched.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from app import clock
+from app.admin.certificate_file import read_chain
+from app.admin.files import read
+from app.admin.problem import Problem
+from app.clients.methods import self_signed_tls_client_auth, tls_client_auth
+from app.errors import Examination, Refused
+from app.jose import jwks
+from app.jose.document import FetchRefused, examine_url
+from app.jose.jwks import ClientKey
+from app.pki import check, names
+from app.pki.check import CertificateFacts, Registered
+from app.pki.names import SubjectMatch
+from app.store.credentials import CredentialRow
+from app.tls.peer import PeerCertificate
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A certificate or key about to be registered."""
+
+    kind: Literal["certificate", "key"]
+    spki_sha256: str
+    spki_der: bytes
+    der: bytes | None = None
+    facts: CertificateFacts | None = None
+    source: Literal["registered", "jwks"] = "registered"
+
+    @property
+    def digest(self) -> str:
+        """What names it afterwards: the certificate's thumbprint, or the key's hash."""
+        return self.facts.thumbprint if self.facts else self.spki_sha256
+
+    def row(self, client_id: str, now: int, activate_at: int | None = None) -> CredentialRow:
+        """The row that registers it."""
+        facts = self.facts
+        return CredentialRow(
+            client_id=client_id,
+            kind=self.kind,
+            spki_sha256=self.spki_sha256,
+            spki_der=self.spki_der,
+            created_at=now,
+            thumbprint=facts.thumbprint if facts else None,
+            der=self.der,
+            subject=facts.subject if facts else None,
+            not_before=facts.not_before if facts else None,
+            not_after=facts.not_after if facts else None,
+            activate_at=activate_at,
+            source=self.source,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """One of the ways of RFC 8705 section 2: a subject, or credentials, or a place to find them."""
+
+    method: str
+    subject: SubjectMatch | None = None
+    subject_text: str | None = None
+    """As the operator typed it."""
+    others: tuple[SubjectMatch, ...] = ()
+    """What else the certificate could have been registered by."""
+    credentials: tuple[Credential, ...] = ()
+    jwks_uri: str | None = None
+
+
+def by_certificate_name(path: Path) -> Identity:
+    """``tls_client_auth`` by the narrowest name of the certificate in `path`.
+
+    Raises:
+        Problem: the file holds no certificate, or one without any name to register.
+
+    """
+    facts = readable(path, read_chain(path)[0])
+    found = names.candidates(facts.names)
+    if not found:
+        raise Problem(
+            f"{path} has no name that a client can be registered by",
+            seen=facts.subject or "an empty subject and no subject alternative name",
+            expected="a subject, or one SAN of type URI, DNS, e-mail or IP without a wildcard",
+            action="Have it reissued with a name, or register the certificate itself: "
+            "--method self_signed_tls_client_auth --cert FILE",
+        )
+    return Identity(
+        tls_client_auth.NAME, found[0], subject_text=found[0].text, others=tuple(found[1:])
+    )
+
+
+def by_subject(attribute: str, text: str) -> Identity:
+    """``tls_client_auth`` by one subject attribute of RFC 8705 section 2.1.2, as a person writes it.
+
+    Raises:
+        Problem: the text is no such value.
+
+    """
+    try:
+        match = names.register(attribute, text)
+    except ValueError as error:
+        raise Problem(
+            f"this is no {attribute}",
+            seen=text[:200],
+            expected=str(error),
+            action="Read the name from the certificate with: certbound client add ID --cert FILE",
+        ) from error
+    return Identity(tls_client_auth.NAME, match, subject_text=text)
+
+
+def by_certificates(paths: Iterable[Path]) -> Identity:
+    """``self_signed_tls_client_auth`` by the first certificate of each file, compared as a whole.
+
+    Raises:
+        Problem: a certificate cannot be read, or could never authenticate.
+
+    """
+    credentials = [certificate(path) for path in paths]
+    return Identity(self_signed_tls_client_auth.NAME, credentials=tuple(credentials))
+
+
+def by_public_key(path: Path) -> Identity:
+    """``self_signed_tls_client_auth`` by a key: any certificate it signs over itself is accepted.
+
+    Raises:
+        Problem: the file holds no acceptable public key.
+
+    """
+    data = read(path)
+    try:
+        key = jwks.parse_public_key(data)
+    except ValueError as error:
+        raise _unusable(
+            path, error, "a public key: PEM (openssl pkey -pubout), DER or JWK"
+        ) from error
+    return Identity(self_signed_tls_client_auth.NAME, credentials=(_of_key(path, key),))
+
+
+def by_jwks(path: Path) -> Identity:
+    """``self_signed_tls_client_auth`` by a JWK Set: by certificate where a key has ``x5c``, else by key.
+
+    Raises:
+        Problem: the file holds no acceptable key set.
+
+    """
+    data = read(path)
+    try:
+        keys = jwks.parse_client_jwks(data)
+    except ValueError as error:
+        raise _unusable(path, error, "a JWK Set (RFC 7517 section 5) of public keys") from error
+    credentials = tuple(_of_key(path, key, "jwks") for key in keys)
+    return Identity(self_signed_tls_client_auth.NAME, credentials=credentials)
+
+
+def by_jwks_uri(url: str) -> Identity:
+    """``self_signed_tls_client_auth`` by a JWK Set that the client publishes. Not fetched now.
+
+    Raises:
+        Problem: the URL is not one that the server would fetch.
+
+    """
+    try:
+        examine_url(url)
+    except FetchRefused as error:
+        raise Problem(
+            "this jwks_uri cannot be used",
+            seen=url[:200],
+            expected="an https URL without user name and fragment",
+            action=f"{str(error)[:1].upper()}{str(error)[1:]}.",
+        ) from error
+    return Identity(self_signed_tls_client_auth.NAME, jwks_uri=url)
+
+
+def readable(path: Path, der: bytes) -> CertificateFacts:
+    """What the certificate says.
+
+    Raises:
+        Problem: it is malformed.
+
+    """
+    try:
+        return check.describe(der)
+    except ValueError as error:
+        raise Problem(
+            f"{path} holds a malformed certificate",
+            seen=str(error),
+            expected="X.509 v3 in DER",
+            action="Have it reissued.",
+        ) from error
+
+
+def certificate(path: Path, activate_at: int | None = None) -> Credential:
+    """The first certificate in `path`, to be registered as a whole.
+
+    Raises:
+        Problem: it cannot be read, or could never authenticate from `activate_at` on.
+
+    """
+    der = read_chain(path)[0]
+    found = Credential("certificate", "", b"", der, readable(path, der))
+    return _judged(path, found, activate_at)
+
+
+def _of_key(
+    path: Path, key: ClientKey, source: Literal["registered", "jwks"] = "registered"
+) -> Credential:
+    if key.certificate_der is None:
+        return Credential("key", key.spki_sha256, key.spki_der, source=source)
+    der = key.certificate_der
+    return _judged(path, Credential("certificate", "", b"", der, readable(path, der), source), None)
+
+
+def _judged(path: Path, found: Credential, activate_at: int | None) -> Credential:
+    """The credential, after the token endpoint's own check said that it would do."""
+    if found.facts is None or found.der is None:
+        return found
+    facts = found.facts
+    # A certificate may be registered before it is in date, never after.
+    moment = max(clock.now(), activate_at or 0, facts.not_before)
+    registered = Registered(
+        "certificate", facts.thumbprint, facts.spki_sha256, facts.spki_der, "active"
+    )
+    peer = PeerCertificate(found.der, (), "", "")
+    try:
+        check.by_registration(Examination(), peer, [registered], moment)
+    except Refused as refused:
+        finding = refused.finding
+        raise Problem(
+            f"the certificate in {path} would never be accepted ({finding.reason})",
+            seen=finding.seen,
+            expected=finding.expected,
+            action=f"{finding.action[:1].upper()}{finding.action[1:]}",
+        ) from refused
+    return Credential(found.kind, facts.spki_sha256, facts.spki_der, found.der, facts, found.source)
+
+
+def _unusable(path: Path, error: ValueError, expected: str) -> Problem:
+    return Problem(f"{path} cannot be registered", seen=str(error), expected=expected)
+
+
+def digests(credentials: Sequence[Credential]) -> list[str]:
+    """The names of several credentials, for the audit."""
+    return [credential.digest for credential in credentials]

@@ -1,0 +1,36 @@
+"""A certificate's SHA-256 in the spellings people paste: base64url, hex, hex with colons, a file."""
+
+import base64
+import binascii
+import re
+from pathlib import Path
+
+from app.admin.certificate_file import read_chain
+from app.admin.problem import Problem
+from app.tls.peer import thumbprint
+
+_BASE64URL = re.compile(r"[A-Za-z0-9_-]{43}=?")
+_HEX = re.compile(r"[0-9A-Fa-f]{64}|[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){31}")
+
+
+def thumbprint_of(text: str) -> str:
+    """``x5t#S256`` (base64url, 43 characters) of what `text` writes, or of the file it names.
+
+    Raises:
+        Problem: it is none of these.
+
+    """
+    if _HEX.fullmatch(text):
+        octets = binascii.unhexlify(text.replace(":", ""))
+        return base64.urlsafe_b64encode(octets).rstrip(b"=").decode("ascii")
+    if _BASE64URL.fullmatch(text):
+        return text.rstrip("=")
+    if Path(text).is_file():
+        return thumbprint(read_chain(Path(text))[0])
+    raise Problem(
+        "this is no thumbprint",
+        seen=text[:200],
+        expected="SHA-256 of the DER certificate: 43 characters base64url (x5t#S256), 64 hex "
+        "digits with or without colons, or a certificate file",
+        action="certbound client cert list ID",
+    )

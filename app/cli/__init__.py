@@ -1,0 +1,81 @@
+"""The command line: a table of nouns, each in a file of its own that is imported when it is used.
+
+`main` guarantees the exit codes 0 ok, 1 refused or problem found, 2 usage, 3 environment (130 when
+interrupted), a message instead of a stack for every mistake a user can make, and with ``--json``
+one JSON object: the outcome on standard output, or ``{"version": 1, "error": {...}}`` on standard
+error.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from app.cli.failure import explained
+from app.cli.page import write_error
+from app.cli.verb import group
+
+COMMANDS = ("quickstart", "serve", "explain")
+"""Verbs that stand alone; each module has `command`."""
+NOUNS = ("client", "ca", "trust", "resource", "token", "key", "doctor", "audit", "config", "db")
+"""Each module has `commands`."""
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without ✔ still gets text
+    try:
+        code = build(words)(args=words, prog_name="certbound", standalone_mode=False)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader has enough (| head): say nothing, and keep the interpreter from trying again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        known = explained(error, _home(words))
+        if known is None:
+            raise
+        code, members = known
+        write_error(sys.stderr, members, as_json="--json" in words)
+    return int(code or 0)
+
+
+def build(words: Sequence[str] = ()) -> typer.Typer:
+    """The command tree; only the part that `words` begin with, where that is clear.
+
+    Importing everything takes half a second, which `serve` and `token get` need not wait for.
+    """
+    app = group("An OAuth 2.0 authorization server for certificate-bound tokens (RFC 8705).")
+    app.callback()(_root)
+    wanted = words[0] if words else ""
+    for name in COMMANDS if wanted not in NOUNS else ():
+        if wanted not in COMMANDS or wanted == name:
+            module = importlib.import_module(f"app.cli.{name}")
+            module.register(app)
+    for name in NOUNS if wanted not in COMMANDS else ():
+        if wanted not in NOUNS or wanted == name:
+            module = importlib.import_module(f"app.cli.{name}")
+            app.add_typer(module.commands, name=name)
+    return app
+
+
+def _root() -> None:
+    """Keep a tree with one command a tree: Typer would fold it into that command."""
+
+
+def _home(words: Sequence[str]) -> Path | None:
+    """The value of ``--home`` among the words, however far parsing came."""
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        if word == "--home" and following:
+            return Path(following)
+        if word.startswith("--home="):
+            return Path(word.removeprefix("--home="))
+    return None

@@ -1,0 +1,86 @@
+"""``certbound config``: the settings in force, and whether a server could run on them."""
+
+from typing import Any
+
+from app.admin.checkup import Check, checkup
+from app.cli.page import REFUSED, Page
+from app.cli.session import Session, advice
+from app.cli.verb import group, verb
+from app.config import SECRETS, Settings
+
+commands = group("The settings: flags, environment, certbound.toml, defaults; in that order.")
+
+MASKED = "***"
+
+
+@verb(commands, "show")
+def show(session: Session) -> Page:
+    """Print every setting, its value and where it comes from. Secrets are masked."""
+    loaded = session.loaded()
+    page = Page({"home": str(session.home), "settings": {}})
+    page.fact("home", str(session.home))
+    for name, origin in loaded.origins.items():
+        value = _value(loaded.settings, name)
+        page.members["settings"][name] = {"value": value, "origin": origin}
+        page.fact(f"{name} ({origin})", "not set" if value is None else str(value))
+    return page
+
+
+@verb(commands, "check")
+def check(session: Session) -> Page:
+    """Check that the files, keys, database and metadata fit together."""
+    settings = session.settings
+    checks = checkup(settings)
+    if all(one.passed is not False for one in checks):
+        # Only a home that could serve has metadata; only then is the server worth importing.
+        from app.cli.metadata_check import check_metadata  # noqa: PLC0415 - as said above
+
+        checks.append(check_metadata(settings))
+    failed = [one for one in checks if one.passed is False]
+    page = Page({"checks": [_members(one) for one in checks], "problems": len(failed)})
+    for one in checks:
+        line = {True: page.ok, False: page.bad, None: page.warn}[one.passed]
+        line(
+            one.name,
+            one.seen,
+            expected=one.expected,
+            do_this=advice(one.action, session.home_flag),
+        )
+    if failed:
+        page.code = REFUSED
+        page.bad("a server could not run on this", f"{len(failed)} problem(s)")
+    else:
+        page.ok("a server could run on this")
+    return page
+
+
+def _members(check: Check) -> dict[str, Any]:
+    return {
+        "check": check.name,
+        "passed": check.passed,
+        "seen": check.seen,
+        "expected": check.expected,
+        "action": check.action,
+    }
+
+
+def _value(settings: Settings, name: str) -> Any:
+    value = getattr(settings, name)
+    if value is None:
+        return None
+    if name in SECRETS:
+        return MASKED
+    if name == "database_url":
+        return _without_password(str(value))
+    return value if isinstance(value, int | float | str) else str(value)
+
+
+def _without_password(url: str) -> str:
+    """The URL with ``***`` for a password, however malformed it is."""
+    scheme, separator, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    user, at, host = authority.rpartition("@")
+    if not at:
+        return url
+    name, colon, _ = user.partition(":")
+    return f"{scheme}{separator}{name}{colon}{MASKED if colon else ''}{at}{host}{slash}{path}"

@@ -1,0 +1,42 @@
+"""Moments as people read and write them. Everything is UTC or says its offset."""
+
+from datetime import datetime
+
+import typer
+
+from app import clock
+
+
+def moment(text: str, option: str) -> int:
+    """Seconds since the epoch of an RFC 3339 time.
+
+    Raises:
+        typer.BadParameter: it is none, or has no offset.
+
+    """
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        parsed = None
+    if parsed is None or parsed.tzinfo is None:
+        raise typer.BadParameter(
+            "must be a time with its offset, such as 2026-11-22T13:50:00Z", param_hint=option
+        )
+    return int(parsed.timestamp())
+
+
+def until(seconds: int | None) -> str:
+    """A date and how far it is: ``2026-11-22T13:50:00Z (in 6 days)``."""
+    if seconds is None:
+        return ""
+    distance = seconds - clock.now()
+    span = _span(abs(distance))
+    return f"{clock.iso(seconds)} ({f'in {span}' if distance > 0 else f'{span} ago'})"
+
+
+def _span(seconds: int) -> str:
+    for size, unit in ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second")):
+        if seconds >= size:
+            count = seconds // size
+            return f"{count} {unit}{'' if count == 1 else 's'}"
+    return "0 seconds"

@@ -1,0 +1,46 @@
+"""Audit entries as lines and members."""
+
+import json
+from typing import Any
+
+from app import clock
+from app.cli.page import Page
+from app.store.audit import AuditRow
+
+
+def add_entry(page: Page, row: AuditRow) -> None:
+    """One entry, as a line of `page`."""
+    body = json.loads(row.body)
+    certificate = body.get("certificate") or {}
+    words = [row.client_id or "", f"({row.reason})" if row.reason else ""]
+    if row.decision == "refused":
+        words.insert(0, str(body.get("error", "")))
+    line = {"issued": page.ok, "refused": page.bad}.get(row.decision, page.fact)
+    line(
+        f"{clock.iso(row.at_ms // 1000)} {row.event}",
+        " ".join(filter(None, words)),
+        certificate=" ".join(filter(None, (row.thumbprint, str(certificate.get("subject", ""))))),
+        resource=row.resource or "",
+        scope=str(body.get("scope", "")),
+        jti=row.jti or "",
+        ref=row.ref or "",
+        by=str(body.get("actor", "")),
+        details=_short(body.get("details")),
+    )
+
+
+def members(row: AuditRow) -> dict[str, Any]:
+    """One entry as JSON members; `body` is what was hashed."""
+    return {
+        "writer": row.writer,
+        "seq": row.seq,
+        "at_ms": row.at_ms,
+        "at": clock.iso(row.at_ms // 1000),
+        "body": json.loads(row.body),
+        "prev": row.prev.hex(),
+        "hash": row.hash.hex(),
+    }
+
+
+def _short(details: object) -> str:
+    return json.dumps(details, ensure_ascii=False) if details else ""

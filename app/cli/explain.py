@@ -1,0 +1,79 @@
+"""``certbound explain REF``: why a request was refused."""
+
+from typing import Annotated, Any
+
+import typer
+
+from app import clock
+from app.admin.explain import body_of
+from app.admin.explain import explain as find
+from app.cli.desk import desk_of
+from app.cli.entries import members
+from app.cli.page import Page
+from app.cli.session import Session, advice
+from app.cli.verb import verb
+from app.store.audit import AuditRow
+
+Ref = Annotated[
+    str, typer.Argument(metavar="REF", help="The value of error_ref in the server's answer.")
+]
+
+
+def explain(session: Session, ref: Ref) -> Page:
+    """Tell what was seen, what was expected and what to do, from the error_ref of a refusal."""
+    with desk_of(session) as desk:
+        row = find(desk, ref)
+    return _page(session, row)
+
+
+def register(app: typer.Typer) -> None:
+    """Put the command into the tree."""
+    verb(app, "explain")(explain)
+
+
+def _page(session: Session, row: AuditRow) -> Page:
+    body = body_of(row)
+    page = Page({"entry": members(row)})
+    page.fact("reference", row.ref or "", at=clock.iso(row.at_ms // 1000))
+    if row.decision == "refused":
+        answer = f"{body.get('status')} {body.get('error')}"
+        page.bad("answered", f"{answer} ({row.reason})", endpoint=str(body.get("endpoint", "")))
+    else:
+        page.ok("decision", f"{row.event}, {row.decision}")
+    if row.client_id is not None:
+        page.fact("client", str(body.get("client_id")), method=str(body.get("method", "")))
+    _certificate(page, body.get("certificate") or {})
+    for finding in body.get("findings", ()):
+        _finding(page, session, finding)
+    return page
+
+
+def _certificate(page: Page, evidence: dict[str, Any]) -> None:
+    if not evidence:
+        page.fact("certificate", "none was presented, or none was looked at")
+        return
+    not_after = evidence.get("not_after")
+    page.fact(
+        "certificate",
+        str(evidence.get("thumbprint", "")),
+        subject=str(evidence.get("subject", "")),
+        issuer=str(evidence.get("issuer", "")),
+        serial=str(evidence.get("serial", "")),
+        ends=clock.iso(not_after) if isinstance(not_after, int) else "",
+        tls=f"{evidence.get('tls_version', '')} {evidence.get('cipher', '')}".strip(),
+    )
+
+
+def _finding(page: Page, session: Session, finding: dict[str, Any]) -> None:
+    check, seen = str(finding.get("check", "")), str(finding.get("seen", ""))
+    reason = finding.get("reason")
+    if reason is None:
+        page.ok(check, seen)
+        return
+    page.bad(
+        check,
+        str(reason),
+        seen=seen,
+        expected=str(finding.get("expected", "")),
+        do_this=advice(str(finding.get("action", "")), session.home_flag),
+    )

@@ -1,0 +1,56 @@
+"""From an exception to what a person is told and the exit code. Never a stack for a mistake."""
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from app.admin.problem import Kind, Problem
+from app.cli.escape import command_line
+from app.cli.page import ENVIRONMENT, REFUSED, USAGE
+from app.cli.session import advice
+from app.config import ConfigError
+
+_CODES = {Kind.REFUSED: REFUSED, Kind.USAGE: USAGE, Kind.ENVIRONMENT: ENVIRONMENT}
+
+
+def explained(error: Exception, home: Path | None) -> tuple[int, dict[str, Any]] | None:
+    """Exit code and members of the error shape; None for what only a programmer can judge.
+
+    `home` is the value of ``--home``, so that a command in the advice names it too.
+    """
+    if isinstance(error, typer.TyperException):
+        return error.exit_code, {"kind": Kind.USAGE, "message": error.format_message()}
+    if isinstance(error, Problem):
+        return _CODES[error.kind], _members(error, home)
+    if isinstance(error, ConfigError):
+        return ENVIRONMENT, {
+            "kind": Kind.ENVIRONMENT,
+            "message": f"the settings cannot be used: {error}",
+        }
+    # Asked by name: importing the store here would cost every command that does without it.
+    if type(error).__name__ == "StoreUnavailable":
+        return ENVIRONMENT, _database(error, home)
+    return None
+
+
+def _members(problem: Problem, home: Path | None) -> dict[str, Any]:
+    action = advice(problem.action, home)
+    if problem.command:
+        action = f"{action} {advice(command_line(problem.command), home)}".lstrip()
+    texts = {"seen": problem.seen, "expected": problem.expected, "do_this": action}
+    return {
+        "kind": problem.kind,
+        "message": problem.message,
+        **{name: text for name, text in texts.items() if text},
+    }
+
+
+def _database(error: Exception, home: Path | None) -> dict[str, Any]:
+    return {
+        "kind": Kind.ENVIRONMENT,
+        "message": "the database cannot be used",
+        "seen": (str(error) or type(error).__name__).splitlines()[0],
+        "expected": "a database that answers within two seconds",
+        "do_this": advice("certbound config show", home),
+    }

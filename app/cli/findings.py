@@ -1,0 +1,48 @@
+"""Checks as lines: what was seen, what was expected, what to do."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from app.cli.page import Page
+from app.cli.session import Session, advice
+from app.errors import Finding
+
+
+def add_finding(page: Page, session: Session, finding: Finding) -> None:
+    """One check, as a line of `page`."""
+    if finding.passed:
+        page.ok(finding.check, finding.seen)
+        return
+    page.bad(
+        finding.check,
+        str(finding.reason),
+        seen=finding.seen,
+        expected=finding.expected,
+        do_this=advice(finding.action, session.home_flag),
+    )
+
+
+def members(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    """Checks as JSON members."""
+    return [
+        {
+            "check": finding.check,
+            "passed": finding.passed,
+            "reason": str(finding.reason) if finding.reason else None,
+            "seen": finding.seen,
+            "expected": finding.expected,
+            "action": finding.action,
+        }
+        for finding in findings
+    ]
+
+
+def filled_in(finding: Finding, client_id: str, file: Path) -> Finding:
+    """The finding with the placeholders of its advice replaced by what this command knows."""
+    action = finding.action.replace(
+        "certbound client cert add ID FILE",
+        shlex.join(("certbound", "client", "cert", "add", client_id, str(file))),
+    ).replace("certbound client cert list ID", f"certbound client cert list {client_id}")
+    return Finding(finding.check, finding.seen, finding.expected, action, finding.reason)

@@ -1,0 +1,107 @@
+"""``certbound quickstart``: from an empty directory to something that serves."""
+
+import shlex
+from pathlib import Path
+
+import typer
+
+from app.admin import doctor
+from app.admin.authority import directory
+from app.admin.certificate_file import read_chain
+from app.admin.desk import at_desk
+from app.admin.quickstart import CLIENT_ID, Part
+from app.admin.quickstart import quickstart as make
+from app.cli.findings import add_finding, filled_in
+from app.cli.page import REFUSED, Page
+from app.cli.session import Session, shown
+from app.cli.verb import verb
+from app.config import Settings
+from app.issuers import Issuer
+
+
+def quickstart(session: Session) -> Page:
+    """Make a development CA, certificates, a database and the client "bot"; keep what exists."""
+    settings = session.settings
+    page = Page()
+    parts = list(make(settings))
+    for part in parts:
+        _part(page, session, part)
+    would_work = _try_it(page, session, settings)
+    if any(part.problem for part in parts) or not would_work:
+        page.code = REFUSED
+    page.warn("DEV", "a development CA, its key in certs/ca.key: never use this home in production")
+    curl = _curl(settings)
+    inspect = session.certbound(
+        "token",
+        "get",
+        "--cert",
+        shown(directory(settings) / f"{CLIENT_ID}.crt"),
+        "--key",
+        shown(directory(settings) / f"{CLIENT_ID}.key"),
+    )
+    page.command("start it", *session.certbound("serve"))
+    page.command("then ask for a token", *curl)
+    page.command("the same with its claims explained", *inspect)
+    page.command(
+        "next, register a client of your own", *session.certbound("ca", "issue", "my-agent")
+    )
+    page.members = {
+        "parts": [
+            {"name": p.name, "value": p.value, "made": p.made, "problem": p.problem or None}
+            for p in parts
+        ],
+        "development": True,
+        "commands": {
+            "serve": shlex.join(session.certbound("serve")),
+            "token": shlex.join(curl),
+            "inspect": shlex.join(inspect),
+        },
+    }
+    return page
+
+
+def register(app: typer.Typer) -> None:
+    """Put the command into the tree."""
+    verb(app, "quickstart")(quickstart)
+
+
+def _part(page: Page, session: Session, part: Part) -> None:
+    value = part.value
+    if value.startswith("/"):
+        value = shown(Path(value))
+    if part.problem:
+        page.bad(part.name, value, problem=part.problem)
+        page.command("remove it", "rm", "--", *(shown(path) for path in part.remedy))
+        page.command("then make it anew", *session.certbound("quickstart"))
+    else:
+        page.ok(part.name, value, kept="" if part.made else "yes, it was there already")
+
+
+def _try_it(page: Page, session: Session, settings: Settings) -> bool:
+    """Ask the token endpoint's own code whether the client would get a token."""
+    file = directory(settings) / f"{CLIENT_ID}.crt"
+    with at_desk(settings) as desk:
+        diagnosis = doctor.examiner(desk, read_chain(file), [CLIENT_ID]).diagnose(CLIENT_ID)
+    for finding in diagnosis.findings:
+        if not finding.passed:
+            add_finding(page, session, filled_in(finding, CLIENT_ID, Path(shown(file))))
+    return diagnosis.refusal is None
+
+
+def _curl(settings: Settings) -> tuple[str, ...]:
+    folder = directory(settings)
+    issuer = Issuer(settings.issuer, settings.mtls_base_url)
+    return (
+        "curl",
+        "--cacert",
+        shown(folder / "ca.crt"),
+        "--cert",
+        shown(folder / f"{CLIENT_ID}.crt"),
+        "--key",
+        shown(folder / f"{CLIENT_ID}.key"),
+        "-d",
+        "grant_type=client_credentials",
+        "-d",
+        f"client_id={CLIENT_ID}",
+        issuer.mtls_url("/token"),
+    )

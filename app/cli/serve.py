@@ -1,0 +1,128 @@
+"""``certbound serve``: the server in the foreground, with a flag for each setting."""
+
+import inspect
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import typer
+
+from app import clock
+from app.admin import trust
+from app.admin.database import shown_url
+from app.admin.desk import at_desk
+from app.admin.keys import unsealed
+from app.admin.problem import Kind, Problem
+from app.cli.page import Page
+from app.cli.session import Session
+from app.cli.verb import verb
+from app.config import SECRETS, Settings, names
+from app.issuers import Issuer
+from app.keys.seal import SealingError
+from app.main import serve as serve_forever
+from app.store.schema import SchemaMismatch
+from app.tls.context import CertificateFileError
+
+
+def serve(session: Session, **flags: str | None) -> Page:
+    """Serve until SIGTERM or Ctrl-C. Each flag overrides the setting of the same name."""
+    session.flags = flags
+    settings = session.settings
+
+    def announce() -> None:
+        session.emit(_announcement(session, settings))
+
+    try:
+        code = serve_forever(settings, announce)
+    except SchemaMismatch as error:
+        raise Problem(
+            "the server cannot start",
+            seen=str(error).partition(" Run:")[0],
+            expected="a database with this release's schema",
+            action="certbound db upgrade",
+            kind=Kind.ENVIRONMENT,
+        ) from error
+    except CertificateFileError as error:
+        raise Problem(
+            "the server cannot start",
+            seen=str(error),
+            expected="the server's certificate and its key, PEM",
+            action="Make them for development with: certbound quickstart",
+            kind=Kind.ENVIRONMENT,
+        ) from error
+    except SealingError as error:
+        raise unsealed(error) from error
+    except OSError as error:
+        raise Problem(
+            "the server cannot listen",
+            seen=f"{settings.host} ports {settings.port} and {settings.mtls_port}: {error}",
+            expected="an address of this machine, and ports that nobody else listens on",
+            action="Name others with --port and --mtls-port.",
+            kind=Kind.ENVIRONMENT,
+        ) from error
+    page = Page({"stopped": True}, code)
+    page.ok("stopped")
+    return page
+
+
+def register(app: typer.Typer) -> None:
+    """Put the command into the tree, its flags read off the settings."""
+    options = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[
+                str | None,
+                typer.Option(
+                    f"--{name.replace('_', '-')}",
+                    metavar="VALUE",
+                    help=(Settings.model_fields[name].description or "").replace("`", ""),
+                ),
+            ],
+        )
+        for name in names()
+        if name not in SECRETS  # a secret on a command line can be read by every process
+    ]
+    serve.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined] # read by verb
+    verb(app, "serve")(serve)
+
+
+def _announcement(session: Session, settings: Settings) -> Page:
+    """What stands where, printed once both listeners accept connections."""
+    issuer = Issuer(settings.issuer, settings.mtls_base_url)
+    metadata = f"{_origin(settings.issuer)}{issuer.well_known_paths[0]}"
+    members: dict[str, Any] = {
+        "issuer": settings.issuer,
+        "metadata": metadata,
+        "token_endpoint": issuer.url("/token"),
+        "mtls_token_endpoint": issuer.mtls_url("/token"),
+        "database": shown_url(settings),
+    }
+    page = Page(members)
+    page.ok("issuer", settings.issuer, metadata=metadata)
+    page.ok("token endpoint", members["token_endpoint"], mtls_alias=members["mtls_token_endpoint"])
+    _trust(page, settings)
+    page.ok("database", members["database"])
+    development = settings.home / "certs" / "ca.key"
+    if development.exists():
+        page.warn("DEV", "this home has a development CA: not for production")
+    page.command("see what it decides", *session.certbound("audit", "tail", "--follow"))
+    return page
+
+
+def _trust(page: Page, settings: Settings) -> None:
+    with at_desk(settings) as desk:
+        sets = trust.listed(desk)
+    anchors = [anchor for one in sets for anchor in one.anchors if anchor.role == "anchor"]
+    page.members["trust_anchors"] = len(anchors)
+    if not anchors:
+        page.warn("trust anchors", "none: only self-signed clients can authenticate")
+        return
+    first = min(anchor.not_after for anchor in anchors)
+    value = f"{len(anchors)}, the first ends {clock.iso(first)}"
+    (page.ok if first > clock.now() else page.bad)("trust anchors", value)
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"

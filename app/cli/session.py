@@ -1,0 +1,96 @@
+"""What every command knows: the home it works on, and how its outcome is to be printed."""
+
+import re
+import shlex
+import shutil
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from app import config
+from app.admin.problem import Kind, Problem
+from app.cli.page import Page
+
+_WHOLE_COMMAND = re.compile(r"certbound(?: [A-Za-z0-9._:/@+=-]+)+")
+_COMMAND_START = re.compile(r"(?:^|(?<=[:,;] ))certbound (?=[a-z])")
+
+
+@dataclass(slots=True)
+class Session:
+    """One invocation. Settings are loaded when first asked for."""
+
+    home_flag: Path | None = None
+    as_json: bool = False
+    flags: dict[str, Any] = field(default_factory=dict)
+    """Settings given on the command line; None counts as not given."""
+
+    @property
+    def home(self) -> Path:
+        """The absolute home directory."""
+        return config.find_home(self.home_flag)
+
+    def loaded(self) -> config.Loaded:
+        """The settings and their origins.
+
+        Raises:
+            Problem: a flag of this command cannot be used.
+            ConfigError: the settings cannot be used, flags or not.
+
+        """
+        try:
+            return config.load(self.home, self.flags)
+        except config.ConfigError as error:
+            if not any(value is not None for value in self.flags.values()):
+                raise
+            config.load(self.home)
+            raise Problem(f"a flag cannot be used: {error}", kind=Kind.USAGE) from error
+
+    @property
+    def settings(self) -> config.Settings:
+        """The settings; raises as `loaded`."""
+        return self.loaded().settings
+
+    def certbound(self, *arguments: str) -> tuple[str, ...]:
+        """A command of this program on the same home, as the user could type it here."""
+        return (*program(), *arguments, *_home(self.home_flag))
+
+    def emit(self, page: Page) -> None:
+        """Print a page before the command ends (it may return another)."""
+        page.write(sys.stdout, as_json=self.as_json)
+
+
+def program() -> tuple[str, ...]:
+    """How this program is started from the current directory."""
+    started = Path(sys.argv[0])
+    if started.name == "__main__.py":
+        return (shown(Path(sys.executable)), "-m", "app")
+    if started.name != "certbound":
+        return ("certbound",)  # called from another program, such as a test
+    found = shutil.which("certbound")
+    if found is not None and Path(found).resolve() == started.resolve():
+        return ("certbound",)
+    path = shown(started.absolute())
+    return (path if "/" in path else f"./{path}",)
+
+
+def shown(path: Path) -> str:
+    """`path` as a person in the current directory would type it."""
+    here = Path.cwd()
+    if not path.is_absolute():
+        return str(path)
+    if path.is_relative_to(here):
+        return str(path.relative_to(here))
+    return str(path)
+
+
+def advice(text: str, home_flag: Path | None) -> str:
+    """Advice of another room, its commands as they can be typed here and on this home."""
+    home = f" {shlex.join(_home(home_flag))}" if home_flag is not None else ""
+    if _WHOLE_COMMAND.fullmatch(text):
+        text += home
+    return _COMMAND_START.sub(lambda _: f"{shlex.join(program())} ", text)
+
+
+def _home(flag: Path | None) -> tuple[str, ...]:
+    return () if flag is None else ("--home", str(flag))

@@ -1,0 +1,69 @@
+"""Turns a function into a command: every command takes ``--home`` and ``--json`` and prints a page."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from app.cli.page import Page
+from app.cli.session import Session
+
+Home = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Home directory; default: CERTBOUND_HOME, else the current directory.",
+        show_default=False,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of lines.")]
+
+Body = Callable[..., Page]
+"""``(session, ...options) -> Page``; the options are Typer parameters."""
+
+
+def group(summary: str) -> typer.Typer:
+    """An empty noun: `verb` adds its commands."""
+    return typer.Typer(
+        help=summary,
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+
+
+def verb(app: typer.Typer, name: str) -> Callable[[Body], Body]:
+    """Register a function as the command `name`; its docstring is the help text."""
+
+    def register(body: Body) -> Body:
+        app.command(name, help=inspect.getdoc(body))(_with_common_options(body))
+        return body
+
+    return register
+
+
+def _with_common_options(body: Body) -> Callable[..., int]:
+    own = [p for p in inspect.signature(body).parameters.values() if p.name != "session"]
+    common = [
+        inspect.Parameter("home", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Home),
+        inspect.Parameter(
+            "as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Json
+        ),
+    ]
+
+    def run(*, home: Path | None, as_json: bool, **options: Any) -> int:
+        session = Session(home, as_json)
+        page = body(session, **options)
+        session.emit(page)
+        return page.code
+
+    functools.update_wrapper(run, body, assigned=("__module__", "__name__", "__doc__"))
+    parameters = [*(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own), *common]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # read by inspect
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    del run.__wrapped__  # type: ignore[attr-defined] # its signature is not ours
+    return run
