@@ -20,8 +20,14 @@ HEAD = "0001"
 """The newest migration. A test compares it with the folder."""
 
 
+_NEWER = (
+    "The database has schema {current}, newer than this release's {head}. "
+    "Install the newer certbound."
+)
+
+
 class SchemaMismatch(Exception):
-    """The database's schema is not this release's. The message ends with the command to run."""
+    """The database's schema is not this release's. The message says what to do."""
 
 
 def status(url: str) -> tuple[str | None, str]:
@@ -42,6 +48,8 @@ def ensure_current(db: Database) -> None:
         return
     if current is None:
         raise SchemaMismatch("The database is empty. Run: certbound db upgrade")
+    if current > HEAD:  # four digits each
+        raise SchemaMismatch(_NEWER.format(current=current, head=HEAD))
     raise SchemaMismatch(
         f"The database has schema {current}, this release needs {HEAD}. Run: certbound db upgrade"
     )

@@ -96,8 +96,13 @@ def _clients() -> None:
         sa.CheckConstraint("source IN ('registered', 'jwks')", name=op.f("ck_credentials_source")),
         sqlite_autoincrement=True,
     )
-    _unique("uq_credentials_certificate", "credentials", "thumbprint", "kind = 'certificate'")
-    _unique("uq_credentials_key", "credentials", "spki_sha256", "kind = 'key'")
+    _unique(
+        "uq_credentials_certificate",
+        "credentials",
+        ["client_id", "thumbprint"],
+        "kind = 'certificate'",
+    )
+    _unique("uq_credentials_key", "credentials", ["client_id", "spki_sha256"], "kind = 'key'")
 
 
 def _trust() -> None:
@@ -159,7 +164,7 @@ def _resources_and_keys() -> None:
             "state IN ('next', 'current', 'retired')", name=op.f("ck_signing_keys_state")
         ),
     )
-    _unique("uq_signing_keys_state", "signing_keys", "state", "state <> 'retired'", of_client=False)
+    _unique("uq_signing_keys_state", "signing_keys", ["state"], "state <> 'retired'")
 
 
 def _tokens() -> None:
@@ -200,15 +205,15 @@ def _audit() -> None:
         sa.PrimaryKeyConstraint("writer", "seq", name="pk_audit"),
     )
     op.create_index("ix_audit_search", "audit", ["at_ms", "client_id", "thumbprint", "jti"])
-    _unique("uq_audit_ref", "audit", "ref", "ref IS NOT NULL", of_client=False)
+    _unique("uq_audit_ref", "audit", ["ref"], "ref IS NOT NULL")
 
 
-def _unique(name: str, table: str, column: str, where: str, *, of_client: bool = True) -> None:
+def _unique(name: str, table: str, columns: list[str], where: str) -> None:
     """A partial unique index, in the words of both dialects."""
     op.create_index(
         name,
         table,
-        ["client_id", column] if of_client else [column],
+        columns,
         unique=True,
         sqlite_where=sa.text(where),
         postgresql_where=sa.text(where),

