@@ -1,8 +1,6 @@
 """`app.keys.rotate` on a real database: one new key whatever races, and every act audited."""
 
 import json
-import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from app.jose.algorithms import ALGORITHMS
 from app.jose.jwk import thumbprint
 from app.keys.ring import KeyRing
-from app.keys.rotate import Rotation, TooEarly, ensure_keys, make_key, rotate, upkeep
+from app.keys.rotate import Rotation, TooEarly, ensure_keys, rotate, upkeep
 from app.keys.schedule import LONGEST_TOKEN, PUBLISH_BEFORE, SKEW, Due
 from app.keys.seal import SealingError, SealingKey
 from app.store import audit, registry, signing_keys
@@ -180,70 +178,6 @@ def test_a_changed_algorithm_takes_over_without_surprise(db: Database) -> None:
     assert names[3:] == ["key.removed", "key.added", "key.rotated", "key.added"]
 
 
-def together(url: str, count: int, act: Callable[[Database], Any]) -> list[Any]:
-    """The results of `count` threads that do `act` at once, each on its own connections."""
-    gate = threading.Barrier(count)
-    results: list[Any] = []
-
-    def work() -> None:
-        own = Database(url)
-        gate.wait()
-        try:
-            results.append(act(own))
-        except Exception as error:  # noqa: BLE001  # counted by the caller
-            results.append(error)
-        finally:
-            own.dispose()
-
-    threads = [threading.Thread(target=work) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
-
-
-def test_processes_that_start_together_agree(database_url: str, db: Database) -> None:
-    """Eight first starts at once: two keys, no error, three entries."""
-    results = together(database_url, 8, begin)
-    assert not [result for result in results if isinstance(result, Exception)]
-    assert [len(keys(db)[state]) for state in ("next", "current", "retired")] == [1, 1, 0]
-    assert len(events(db)) == 3
-
-
-def test_processes_that_rotate_together_make_one_key(database_url: str, db: Database) -> None:
-    """Eight scheduled rotations at once: one takes place, the others find nothing due."""
-    begin(db)
-    expected = keys(db)["next"][0].kid
-    results = together(database_url, 8, lambda own: tend(own, NOW + LIFETIME))
-    assert not [result for result in results if isinstance(result, Exception)]
-    stored = keys(db)
-    assert [row.kid for row in stored["current"]] == [expected]
-    assert [len(stored[state]) for state in ("next", "current", "retired")] == [1, 1, 1]
-    assert [name for name, _ in events(db)].count("key.rotated") == 2
-
-
-def test_operators_who_rotate_together_make_one_key(
-    database_url: str, db: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two forced rotations that looked at the same keys: one is done, the other says it was late."""
-    from app.keys import rotate as room  # noqa: PLC0415  # to hold both at the same point
-
-    begin(db)
-    before = keys(db)
-    gate = threading.Barrier(2, timeout=10)
-
-    def hold(algorithm: str) -> Any:
-        gate.wait()
-        return make_key(algorithm)
-
-    monkeypatch.setattr(room, "make_key", hold)
-    results = together(database_url, 2, lambda own: turn(own, force=True))
-    assert sorted(result.done for result in results) == [False, True]
-    assert {result.current for result in results} == {before["next"][0].kid}
-    assert [len(keys(db)[state]) for state in ("next", "current", "retired")] == [1, 1, 1]
-
-
 def test_another_sealing_key_adds_nothing(db: Database) -> None:
     """A process with the wrong sealing key must not add keys that the others cannot open."""
     begin(db)
@@ -256,8 +190,9 @@ def test_another_sealing_key_adds_nothing(db: Database) -> None:
     assert keys(db) == before
 
 
-def test_a_failed_audit_entry_undoes_the_act(db: Database) -> None:
+def test_a_failed_audit_entry_undoes_the_act(sqlite_url: str) -> None:
     """What cannot be recorded does not happen."""
+    db = Database(sqlite_url)
     begin(db)
     before, seen = keys(db), version(db)
     with db.begin() as conn:
@@ -268,6 +203,7 @@ def test_a_failed_audit_entry_undoes_the_act(db: Database) -> None:
         turn(db, force=True)
     assert keys(db) == before
     assert version(db) == seen
+    db.dispose()
 
 
 def test_every_rotation_is_a_registry_change(db: Database) -> None:
