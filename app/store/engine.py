@@ -116,7 +116,9 @@ def lock_admin_stream(conn: Connection) -> None:
 def insert_if_absent(conn: Connection, table: Table, values: Mapping[str, object]) -> bool:
     """Insert one row unless a unique index objects; True when it was inserted. Races: one wins."""
     insert = postgresql.insert if conn.dialect.name == "postgresql" else sqlite.insert
-    return conn.execute(insert(table).values(values).on_conflict_do_nothing()).rowcount == 1
+    statement = insert(table).values(values).on_conflict_do_nothing()
+    # SQLAlchemy keeps the row count of an INSERT only on request; on PostgreSQL it is -1 else.
+    return conn.execute(statement, execution_options={"preserve_rowcount": True}).rowcount == 1
 
 
 def insert_rows(conn: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
