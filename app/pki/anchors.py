@@ -17,6 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import crypto
 
+from app.pki import openssl
 from app.pki.key_policy import issuer_key_fault
 from app.pki.leaf import Leaf, read_leaf
 
@@ -89,8 +90,8 @@ def material(trust_set: TrustSet) -> Material:
     return Material(
         anchors,
         intermediates,
-        tuple(crypto.X509.from_cryptography(anchor.certificate) for anchor in anchors),
-        tuple(crypto.X509.from_cryptography(each.certificate) for each in intermediates),
+        tuple(openssl.load(anchor.certificate) for anchor in anchors),
+        tuple(openssl.load(each.certificate) for each in intermediates),
     )
 
 

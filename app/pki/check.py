@@ -121,9 +121,12 @@ def by_path(
     examine_key(exam, leaf)
     examine_usage(exam, leaf)
     examine_signature(exam, leaf)
-    path, trust_set = _examine_chain(exam, leaf, presented, trust_sets, now)
+    found = _examine_chain(exam, leaf, presented, trust_sets, now)
     findings = _passed(exam, start)
-    verdict = _Verdict(leaf.facts, trust_set, "path", findings, path.not_before, path.not_after)
+    if found is None:
+        raise RuntimeError("no path, and no finding that says so")
+    path, name = found
+    verdict = _Verdict(leaf.facts, name, "path", findings, path.not_before, path.not_after)
     _paths.put(key, verdict)
     return TrustedCertificate(peer, verdict.facts, verdict.trust_set, verdict.basis)
 
@@ -136,10 +139,9 @@ def by_registration(
     Notes, in order: readable, registered, dates, key, signature. Issuers, CA flags, purposes and
     whatever else was presented play no part. Raises Refused.
     """
-    eligible = [e for e in eligible_entries(peer.thumbprint, registered) if e.in_force(now)]
-    for entry in eligible:
-        remembered = _registrations.get((peer.thumbprint, entry))
-        if remembered is not None and remembered.holds(now):
+    for eligible in eligible_entries(peer.thumbprint, registered):
+        remembered = _registrations.get((peer.thumbprint, eligible))
+        if remembered is not None and remembered.holds(now) and eligible.in_force(now):
             return remembered.replay(exam, peer)
     start = len(exam.findings)
     leaf, _ = _readable(exam, peer, path_material=False)
@@ -148,6 +150,8 @@ def by_registration(
     examine_key(exam, leaf)
     examine_signature(exam, leaf)
     findings = _passed(exam, start)
+    if entry is None:
+        raise RuntimeError("not registered, and no finding that says so")
     basis: Basis = "registered_certificate" if entry.kind == "certificate" else "registered_key"
     facts = leaf.facts
     verdict = _Verdict(facts, None, basis, findings, facts.not_before, facts.not_after)
@@ -197,7 +201,7 @@ def _malformed(exam: Examination, seen: str, cause: Exception | None = None) -> 
 
 def _examine_chain(
     exam: Examination, leaf: Leaf, presented: list[Leaf], trust_sets: Sequence[TrustSet], now: int
-) -> tuple[Path, str]:
+) -> tuple[Path, str] | None:
     refusals = []
     for trust_set in trust_sets:
         try:
@@ -210,7 +214,8 @@ def _examine_chain(
         return path, trust_set.name
     if not refusals:
         refusals.append(NoPath(Reason.ISSUER_UNKNOWN, "the client has no trust set", "a trust set"))
-    raise exam.end(min(refusals, key=_vagueness).finding())
+    exam.note(min(refusals, key=_vagueness).finding())
+    return None
 
 
 def _vagueness(refusal: NoPath) -> int:

@@ -1,6 +1,5 @@
 """What almost matched, and what to do: the sentence beside a refused name. For operators only."""
 
-import shlex
 from collections import Counter
 
 from app.pki import dn
@@ -16,20 +15,16 @@ from app.pki.subject_match import (
 def near_miss(names: PresentedNames, match: SubjectMatch) -> str:
     """The nearest thing to a match in the certificate, then a command that would register it."""
     nearest = _dn_miss(names, match) if match.attribute == "subject_dn" else _san_miss(names, match)
-    return f"{nearest}; {_registration(names, match)}" if nearest else _registration(names, match)
+    return f"{nearest}; {_registration(names)}" if nearest else _registration(names)
 
 
-def _registration(names: PresentedNames, match: SubjectMatch) -> str:
-    """A pasteable command. Its value comes from the certificate, so it is quoted for the shell."""
-    found = candidates(names)
-    same = [candidate for candidate in found if candidate.attribute == match.attribute]
-    if not found:
+def _registration(names: PresentedNames) -> str:
+    """A pasteable command. It names a file: a stranger's words never enter a command."""
+    if not candidates(names):
         return "the certificate has no name that a client could be registered by"
-    best = (same or found)[0]
-    option = "--" + best.attribute.replace("_", "-")
     return (
         "if this certificate is the client's, register its name: certbound client add ID "
-        f"--method tls_client_auth {option} {shlex.quote(best.text)}"
+        "--method tls_client_auth --cert FILE"
     )
 
 

@@ -33,6 +33,7 @@ _ACTIONS = {
     Reason.NAME_CONSTRAINT: "have the certificate issued with names that its CA may certify",
     Reason.WEAK_KEY: "replace the CA's key",
     Reason.WEAK_SIGNATURE: "have the certificate reissued with a SHA-2 signature",
+    Reason.CERTIFICATE_MALFORMED: "have the certificate reissued",
     Reason.CHAIN_INVALID: "have the certificate, or the CA that it names, reissued",
 }
 _PIN = (

@@ -29,9 +29,9 @@ from cryptography.x509.verification import (
     VerificationError,
 )
 from OpenSSL import crypto
-from OpenSSL._util import lib as _openssl
 
 from app.errors import Reason
+from app.pki import openssl
 from app.pki.anchors import Material, may_sign
 from app.pki.extension_policies import CA, CLIENT
 from app.pki.key_policy import issuer_key_fault, key_affordable, signature_fault
@@ -39,9 +39,6 @@ from app.pki.leaf import Leaf
 from app.pki.no_path import NoPath, from_openssl, from_verifier
 
 MAX_INTERMEDIATES = 5  # the deepest private hierarchies in the field have three
-
-# PARTIAL_CHAIN: an anchor need not be self-signed. POLICY_CHECK: the whole of RFC 5280 section 6.1.
-_FLAGS = crypto.X509StoreFlags.PARTIAL_CHAIN | crypto.X509StoreFlags.POLICY_CHECK
 
 # What OpenSSL's strict mode objects to although RFC 5280 section 6.1 (path validation) does not
 # ask for it, and `openssl req -x509` and `openssl x509 -req` leave out. Asked again without strict
@@ -104,37 +101,24 @@ def find_path(
 
 
 def _openssl_path(leaf: Leaf, presented: list[Leaf], material: Material, now: int) -> Path:
-    certificate = crypto.X509.from_cryptography(leaf.certificate)
-    untrusted = [crypto.X509.from_cryptography(each.certificate) for each in presented]
-    untrusted += material.openssl_intermediates
     try:
-        found = _verified(certificate, untrusted, material, now, crypto.X509StoreFlags.X509_STRICT)
+        certificate = openssl.load(leaf.certificate)
+        untrusted = [openssl.load(each.certificate) for each in presented]
+    except ValueError as problem:
+        raise NoPath(Reason.CERTIFICATE_MALFORMED, str(problem)) from problem
+    untrusted += material.openssl_intermediates
+    anchors = material.openssl_anchors
+    try:
+        chain = openssl.verify(certificate, untrusted, anchors, now, openssl.STRICT)
     except crypto.X509StoreContextError as strict:
         if strict.errors[0] not in _TOLERATED:
             raise from_openssl(strict, leaf, presented, material) from strict
         try:
-            found = _verified(certificate, untrusted, material, now, 0)
+            chain = openssl.verify(certificate, untrusted, anchors, now, 0)
         except crypto.X509StoreContextError as problem:
             raise from_openssl(problem, leaf, presented, material) from problem
     known = _by_encoding(leaf, presented, material)
-    chain = [crypto.dump_certificate(crypto.FILETYPE_ASN1, each) for each in found]
     return Path(tuple(known[each] for each in chain))
-
-
-def _verified(
-    leaf: crypto.X509, untrusted: list[crypto.X509], material: Material, now: int, strict: int
-) -> list[crypto.X509]:
-    """One question to OpenSSL. A store per question: it holds the moment asked about."""
-    store = crypto.X509Store()
-    store.set_time(datetime.fromtimestamp(now, UTC))
-    store.set_flags(_FLAGS | strict)
-    # pyOpenSSL wraps no call for the purpose, without which OpenSSL would ignore CAs' EKU.
-    store_pointer = store._store  # noqa: SLF001 - see above
-    if _openssl.X509_STORE_set_purpose(store_pointer, _openssl.X509_PURPOSE_SSL_CLIENT) != 1:
-        raise RuntimeError("OpenSSL refused the purpose of TLS clients")
-    for anchor in material.openssl_anchors:
-        store.add_cert(anchor)
-    return crypto.X509StoreContext(store, leaf, untrusted).get_verified_chain()
 
 
 def _by_encoding(leaf: Leaf, presented: list[Leaf], material: Material) -> dict[bytes, Leaf]:

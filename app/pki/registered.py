@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from app.clock import iso
 from app.errors import Examination, Finding, Reason
-from app.pki.key_policy import leaf_key_fault
+from app.pki.key_policy import leaf_key_fault, signature_fault
 from app.pki.leaf import Leaf
 
 
@@ -55,8 +55,8 @@ def eligible_entries(thumbprint: str, registered: Sequence[Registered]) -> list[
 
 def examine_registration(
     exam: Examination, leaf: Leaf, registered: Sequence[Registered], now: int
-) -> Registered:
-    """Note and return the entry that vouches for `leaf`; raises Refused when none does."""
+) -> Registered | None:
+    """Note and return the entry that vouches for `leaf`; None where none does."""
     eligible = eligible_entries(leaf.facts.thumbprint, registered)
     matching = [entry for entry in eligible if _matches(leaf, entry)]
     for entry in matching:
@@ -64,28 +64,27 @@ def examine_registration(
             kind = "certificate" if entry.kind == "certificate" else "public key"
             exam.note(Finding("registered", f"registered {kind}, {leaf.facts.thumbprint}"))
             return entry
-    for entry in matching:
-        if not entry.retired(now):
-            raise exam.end(
-                Finding(
-                    "registered",
-                    f"registered, but active from {iso(entry.activate_at)} only",
-                    f"server clock {iso(now)}",
-                    "wait, or add it for now: certbound client cert add ID FILE",
-                    Reason.CERTIFICATE_NOT_ACTIVE,
-                )
-            )
-    if matching:
-        raise exam.end(
-            Finding(
-                "registered",
-                f"retired: {leaf.facts.thumbprint}",
-                "a certificate that is in force",
-                "use the client's newer certificate; see certbound client cert list ID",
-                Reason.CERTIFICATE_RETIRED,
-            )
+    exam.note(_not_in_force(matching, now) if matching else _unregistered(leaf, registered))
+    return None
+
+
+def _not_in_force(matching: Sequence[Registered], now: int) -> Finding:
+    pending = [entry.activate_at for entry in matching if not entry.retired(now)]
+    if pending:
+        return Finding(
+            "registered",
+            f"registered, but active from {iso(min(pending))} only",
+            f"server clock {iso(now)}",
+            "wait, or add it for now: certbound client cert add ID FILE",
+            Reason.CERTIFICATE_NOT_ACTIVE,
         )
-    raise exam.end(_unregistered(leaf, registered))
+    return Finding(
+        "registered",
+        "registered, but retired",
+        "a certificate that is in force",
+        "use the client's newer certificate; see: certbound client cert list ID",
+        Reason.CERTIFICATE_RETIRED,
+    )
 
 
 def _matches(leaf: Leaf, entry: Registered) -> bool:
@@ -116,12 +115,15 @@ def self_signed(leaf: Leaf) -> bool:
 def _unregistered(leaf: Leaf, registered: Sequence[Registered]) -> Finding:
     seen = f"unregistered certificate {leaf.facts.thumbprint}"
     action = "if it is the client's: certbound client cert add ID FILE"
+    reason = Reason.THUMBPRINT_UNREGISTERED
     same_key = [entry for entry in registered if _same_key(leaf, entry)]
     if any(entry.kind == "key" for entry in same_key):
         seen = f"the registered key, but the certificate is issued by {leaf.facts.issuer}"
+        action = "present a certificate that the registered key signed itself, with SHA-2"
         if leaf.facts.self_issued:
             seen = "the registered key, but the certificate is not signed with it"
-        action = "present a certificate that the registered key signed itself"
+            if (fault := signature_fault(leaf.certificate)) is not None:
+                seen, reason = f"the registered key, but {fault}", Reason.WEAK_SIGNATURE
     elif same_key:
         seen = f"same key, new certificate {leaf.facts.thumbprint}"
         action = "same key, new certificate: certbound client cert add ID FILE"
@@ -130,5 +132,5 @@ def _unregistered(leaf: Leaf, registered: Sequence[Registered]) -> Finding:
         seen,
         f"one of {len(registered)} registered certificates or keys",
         action,
-        Reason.THUMBPRINT_UNREGISTERED,
+        reason,
     )
