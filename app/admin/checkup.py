@@ -71,9 +71,9 @@ def _of_error(name: str, error: Exception) -> Check:
             expected=error.expected,
             action=error.action,
         )
-    return Check(
-        name, passed=False, seen=str(error), action="certbound quickstart makes what is missing"
-    )
+    missing = isinstance(error, CertificateFileError | SealingError)
+    action = "certbound quickstart" if missing else "certbound config show"
+    return Check(name, passed=False, seen=str(error), action=action)
 
 
 def _tls(settings: Settings) -> Check:

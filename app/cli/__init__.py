@@ -15,7 +15,7 @@ from pathlib import Path
 import typer
 
 from app.cli.failure import explained
-from app.cli.page import write_error
+from app.cli.page import USAGE, write_error
 from app.cli.verb import group
 
 COMMANDS = ("quickstart", "serve", "explain")
@@ -40,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
+        if isinstance(error, typer.TyperException) and _is_help(error):
+            sys.stderr.write(f"{error.format_message()}\n")
+            return USAGE
         known = explained(error, _home(words))
         if known is None:
             raise
@@ -65,6 +68,11 @@ def build(words: Sequence[str] = ()) -> typer.Typer:
             module = importlib.import_module(f"app.cli.{name}")
             app.add_typer(module.commands, name=name)
     return app
+
+
+def _is_help(error: typer.TyperException) -> bool:
+    """Whether this is a noun without a verb: Typer raises its help text, under no public name."""
+    return type(error).__name__ == "NoArgsIsHelpError"
 
 
 def _root() -> None:

@@ -17,7 +17,9 @@ commands = group("The audit trail: every token, refusal and operator's act.")
 INTERVAL = 1.0
 """Seconds between looks with --follow."""
 
-Count = Annotated[int, typer.Option("--count", "-n", min=0, max=10_000, help="How many entries.")]
+Count = Annotated[
+    int, typer.Option("--count", "-n", metavar="N", min=0, max=10_000, help="How many entries.")
+]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on as entries appear.")]
 
 

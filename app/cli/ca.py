@@ -17,19 +17,31 @@ commands = group("The development CA in certs/. Not for production: its key lies
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Names the files NAME.crt and NAME.key.")]
 Dn = Annotated[str | None, typer.Option(metavar="DN", help="Subject; default: CN=NAME.")]
-SanDns = Annotated[list[str] | None, typer.Option("--san-dns", help="A dNSName; repeatable.")]
-SanUri = Annotated[list[str] | None, typer.Option("--san-uri", help="A URI; repeatable.")]
-SanIp = Annotated[list[str] | None, typer.Option("--san-ip", help="An IP address; repeatable.")]
-SanEmail = Annotated[list[str] | None, typer.Option("--san-email", help="An e-mail; repeatable.")]
-Days = Annotated[int | None, typer.Option(min=1, max=36_500, help="Lifetime; default: 90 days.")]
-Hours = Annotated[int | None, typer.Option(min=1, max=876_000, help="Lifetime, instead of days.")]
+SanDns = Annotated[
+    list[str] | None, typer.Option("--san-dns", metavar="NAME", help="A dNSName; repeatable.")
+]
+SanUri = Annotated[
+    list[str] | None, typer.Option("--san-uri", metavar="URI", help="A URI; repeatable.")
+]
+SanIp = Annotated[
+    list[str] | None, typer.Option("--san-ip", metavar="ADDRESS", help="An IP address; repeatable.")
+]
+SanEmail = Annotated[
+    list[str] | None, typer.Option("--san-email", metavar="ADDRESS", help="An e-mail; repeatable.")
+]
+Days = Annotated[
+    int | None, typer.Option(metavar="N", min=1, max=36_500, help="Lifetime; default: 90 days.")
+]
+Hours = Annotated[
+    int | None, typer.Option(metavar="N", min=1, max=876_000, help="Lifetime, instead of days.")
+]
 SelfSigned = Annotated[
     bool, typer.Option("--self-signed", help="Sign it with its own key, not with the CA.")
 ]
 Server = Annotated[
     bool, typer.Option("--server", help="For a TLS server; without it, for a TLS client.")
 ]
-KeyType = Annotated[str, typer.Option(help="ec (P-256) or rsa (2048).")]
+KeyType = Annotated[str, typer.Option(metavar="ec|rsa", help="ec (P-256) or rsa (2048).")]
 Out = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Where to put the files; default: certs/.")
 ]

@@ -21,7 +21,9 @@ commands.add_typer(client_cert.commands, name="cert")
 ClientId = Annotated[
     str, typer.Argument(metavar="ID", help="client_id: letters, digits and . _ : / @ + -")
 ]
-Method = Annotated[str, typer.Option(help=f"How it proves itself: {' or '.join(METHODS)}.")]
+Method = Annotated[
+    str, typer.Option(metavar="METHOD", help=f"How it proves itself: {' or '.join(METHODS)}.")
+]
 Cert = Annotated[
     list[Path] | None,
     typer.Option(
@@ -50,7 +52,8 @@ JwksUri = Annotated[
     str | None, typer.Option("--jwks-uri", metavar="URL", help="Where it publishes its JWK Set.")
 ]
 Scope = Annotated[
-    list[str] | None, typer.Option("--scope", help="A scope it may have; repeatable.")
+    list[str] | None,
+    typer.Option("--scope", metavar="SCOPE", help="A scope it may have; repeatable."),
 ]
 Resource = Annotated[
     list[str] | None,
@@ -62,7 +65,9 @@ Resource = Annotated[
 ]
 Grant = Annotated[
     list[str] | None,
-    typer.Option("--grant", help="A grant it may use; default: client_credentials."),
+    typer.Option(
+        "--grant", metavar="GRANT", help="A grant it may use; default: client_credentials."
+    ),
 ]
 Trust = Annotated[
     list[str] | None,

@@ -3,14 +3,13 @@
 from typing import Any
 
 from app.admin.checkup import Check, checkup
+from app.admin.database import MASKED, shown_url
 from app.cli.page import REFUSED, Page
 from app.cli.session import Session, advice
 from app.cli.verb import group, verb
 from app.config import SECRETS, Settings
 
 commands = group("The settings: flags, environment, certbound.toml, defaults; in that order.")
-
-MASKED = "***"
 
 
 @verb(commands, "show")
@@ -71,16 +70,5 @@ def _value(settings: Settings, name: str) -> Any:
     if name in SECRETS:
         return MASKED
     if name == "database_url":
-        return _without_password(str(value))
+        return shown_url(settings)
     return value if isinstance(value, int | float | str) else str(value)
-
-
-def _without_password(url: str) -> str:
-    """The URL with ``***`` for a password, however malformed it is."""
-    scheme, separator, rest = url.partition("://")
-    authority, slash, path = rest.partition("/")
-    user, at, host = authority.rpartition("@")
-    if not at:
-        return url
-    name, colon, _ = user.partition(":")
-    return f"{scheme}{separator}{name}{colon}{MASKED if colon else ''}{at}{host}{slash}{path}"

@@ -20,7 +20,7 @@ def explained(error: Exception, home: Path | None) -> tuple[int, dict[str, Any]]
     `home` is the value of ``--home``, so that a command in the advice names it too.
     """
     if isinstance(error, typer.TyperException):
-        return error.exit_code, {"kind": Kind.USAGE, "message": error.format_message()}
+        return error.exit_code, _usage(error)
     if isinstance(error, Problem):
         return _CODES[error.kind], _members(error, home)
     if isinstance(error, ConfigError):
@@ -32,6 +32,13 @@ def explained(error: Exception, home: Path | None) -> tuple[int, dict[str, Any]]
     if type(error).__name__ == "StoreUnavailable":
         return ENVIRONMENT, _database(error, home)
     return None
+
+
+def _usage(error: typer.TyperException) -> dict[str, Any]:
+    """Typer's own words; the command that explains the usage where Typer knows which it was."""
+    members = {"kind": Kind.USAGE, "message": error.format_message()}
+    path = getattr(getattr(error, "ctx", None), "command_path", None)
+    return members if path is None else {**members, "do_this": advice(f"{path} --help", None)}
 
 
 def _members(problem: Problem, home: Path | None) -> dict[str, Any]:

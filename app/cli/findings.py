@@ -41,8 +41,10 @@ def members(findings: Sequence[Finding]) -> list[dict[str, Any]]:
 
 def filled_in(finding: Finding, client_id: str, file: Path) -> Finding:
     """The finding with the placeholders of its advice replaced by what this command knows."""
-    action = finding.action.replace(
-        "certbound client cert add ID FILE",
-        shlex.join(("certbound", "client", "cert", "add", client_id, str(file))),
-    ).replace("certbound client cert list ID", f"certbound client cert list {client_id}")
+    name = shlex.quote(str(file))
+    action = (
+        finding.action.replace("client cert add ID FILE", f"client cert add {client_id} {name}")
+        .replace("client cert list ID", f"client cert list {client_id}")
+        .replace("--cert FILE", f"--cert {name}")
+    )
     return Finding(finding.check, finding.seen, finding.expected, action, finding.reason)

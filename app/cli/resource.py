@@ -17,10 +17,14 @@ Url = Annotated[
     str, typer.Argument(metavar="URL", help="Absolute URI; becomes aud, character by character.")
 ]
 Scopes = Annotated[
-    list[str] | None, typer.Option("--scope", help="A scope the resource knows; repeatable.")
+    list[str] | None,
+    typer.Option("--scope", metavar="SCOPE", help="A scope the resource knows; repeatable."),
 ]
 Require = Annotated[
-    str, typer.Option(help="mtls: it takes certificate-bound tokens only; any: others too.")
+    str,
+    typer.Option(
+        metavar="mtls|any", help="mtls: it takes certificate-bound tokens only; any: others too."
+    ),
 ]
 
 

@@ -34,7 +34,9 @@ Client = Annotated[
     str | None,
     typer.Option("--client", metavar="ID", help="client_id; default: the file's name, bot.crt."),
 ]
-Scope = Annotated[list[str] | None, typer.Option("--scope", help="A scope; repeatable.")]
+Scope = Annotated[
+    list[str] | None, typer.Option("--scope", metavar="SCOPE", help="A scope; repeatable.")
+]
 Resource = Annotated[str | None, typer.Option(metavar="URL", help="The resource it is for.")]
 Cacert = Annotated[
     Path | None,

@@ -10,17 +10,18 @@ the one function to change for such an engine (serializable isolation instead).
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import psycopg
 from sqlalchemy import Connection, Engine, Table, create_engine, event, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -195,7 +196,10 @@ def _is_unavailable(error: DBAPIError) -> bool:
 
 
 def _accepted(url: str) -> URL:
-    parsed = make_url(url)
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:  # its text may quote the URL, and so a password
+        raise ValueError("database_url: cannot be read as a SQLAlchemy URL") from error
     backend = parsed.get_backend_name()
     if backend == "postgresql":
         return parsed.set(drivername="postgresql+psycopg")
@@ -226,7 +230,6 @@ def _sqlite(url: URL, shared: dict[str, Any], *, read_only: bool) -> Engine:
     # a deferred one before the first write, which can fail busy at once when it wants to upgrade.
     connect_args = {"isolation_level": None, "timeout": PATIENCE}
     engine = create_engine(url, connect_args=connect_args, **shared)
-    begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
 
     @event.listens_for(engine, "do_connect")
     def _create_private(*_: object) -> None:
@@ -245,14 +248,36 @@ def _sqlite(url: URL, shared: dict[str, Any], *, read_only: bool) -> Engine:
             "trusted_schema=OFF",
             "journal_size_limit=67108864",  # a burst's WAL file shrinks to 64 MiB afterwards
             f"query_only={'ON' if read_only else 'OFF'}",
+            f"busy_timeout={PATIENCE * 1000 if read_only else 0}",  # writers: see _begin_write
         ):
             driver.execute(f"PRAGMA {pragma}").close()
 
-    @event.listens_for(engine, "begin")
-    def _begin(conn: Connection) -> None:
-        conn.exec_driver_sql(begin)
-
+    event.listen(engine, "begin", _begin_read if read_only else _begin_write)
     return engine
+
+
+def _begin_read(conn: Connection) -> None:
+    conn.exec_driver_sql("BEGIN")
+
+
+def _begin_write(conn: Connection) -> None:
+    """Take SQLite's write lock, asking every half millisecond.
+
+    SQLite's own wait sleeps up to 100 ms between tries, so that a process that just released the
+    lock takes it again and again before one that waits.
+    """
+    driver = cast("sqlite3.Connection", conn.connection.driver_connection)
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        try:
+            driver.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                break
+            time.sleep(0.0005)
+        else:
+            return
+    conn.exec_driver_sql("BEGIN IMMEDIATE")  # one last time, for the error in SQLAlchemy's words
 
 
 def _postgresql(url: URL, shared: dict[str, Any], *, read_only: bool) -> Engine:
