@@ -7,7 +7,6 @@ error.
 """
 
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,10 +34,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = build(words)(args=words, prog_name="certbound", standalone_mode=False)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader has enough (| head): say nothing, and keep the interpreter from trying again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as error:
         if isinstance(error, typer.TyperException) and _is_help(error):
             sys.stderr.write(f"{error.format_message()}\n")

@@ -1,6 +1,5 @@
 """``certbound audit``: what was decided and done."""
 
-import sys
 import time
 from typing import Annotated
 
@@ -9,7 +8,7 @@ import typer
 from app.admin.audit_trail import Follower, tail
 from app.cli.desk import desk_of
 from app.cli.entries import add_entry, members
-from app.cli.page import Page, write_object
+from app.cli.page import Page
 from app.cli.session import Session
 from app.cli.verb import group, verb
 
@@ -39,7 +38,7 @@ def tail_entries(session: Session, *, count: Count = 10, follow: Follow = False)
         while True:
             if session.as_json:
                 for row in rows:
-                    write_object(sys.stdout, members(row))
+                    session.emit_object(members(row))
             else:
                 session.emit(page)
             time.sleep(INTERVAL)

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from app import telemetry
 from app.admin import doctor
 from app.admin.certificate_file import read_chain
 from app.admin.doctor import Diagnosis
@@ -32,6 +33,7 @@ Client = Annotated[
 def cert(session: Session, file: File, *, client: Client = None) -> Page:
     """Run the token endpoint's checks on a certificate: seen, expected, do this."""
     chain = read_chain(file)
+    telemetry.configure("console", "error")  # a failed fetch is told below, not logged
     with desk_of(session) as desk:
         examiner = doctor.examiner(desk, chain, None if client is None else [client])
         if client is not None:

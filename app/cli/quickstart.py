@@ -5,6 +5,7 @@ from pathlib import Path
 
 import typer
 
+from app import telemetry
 from app.admin import doctor
 from app.admin.authority import directory
 from app.admin.certificate_file import read_chain
@@ -80,6 +81,7 @@ def _part(page: Page, session: Session, part: Part) -> None:
 def _try_it(page: Page, session: Session, settings: Settings) -> bool:
     """Ask the token endpoint's own code whether the client would get a token."""
     file = directory(settings) / f"{CLIENT_ID}.crt"
+    telemetry.configure("console", "error")  # as in app.cli.doctor
     with at_desk(settings) as desk:
         diagnosis = doctor.examiner(desk, read_chain(file), [CLIENT_ID]).diagnose(CLIENT_ID)
     for finding in diagnosis.findings:

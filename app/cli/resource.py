@@ -63,8 +63,11 @@ def remove(session: Session, url: Url) -> Page:
     """Make no further token for a resource."""
     with desk_of(session) as desk:
         resources.remove(desk, url)
+        default = desk.settings.default_resource
     page = Page({"removed": url})
     page.ok("resource removed", url)
+    if url == default:
+        page.warn("default resource", "requests that name no resource are refused from now on")
     return page
 
 

@@ -1,16 +1,21 @@
 """What every command knows: the home it works on, and how its outcome is to be printed."""
 
+import os
 import re
 import shlex
 import shutil
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import typer
+
 from app import config
 from app.admin.problem import Kind, Problem
-from app.cli.page import Page
+from app.cli.page import Page, write_object
 
 _WHOLE_COMMAND = re.compile(r"certbound(?: [A-Za-z0-9._:/@+=-]+)+")
 _COMMAND_START = re.compile(r"(?:^|(?<=[:,;] ))certbound (?=[a-z])")
@@ -56,8 +61,24 @@ class Session:
         return (*program(), *arguments, *_home(self.home_flag))
 
     def emit(self, page: Page) -> None:
-        """Print a page before the command ends (it may return another)."""
-        page.write(sys.stdout, as_json=self.as_json)
+        """Print a page; a reader that has seen enough (``| head``) ends the command."""
+        with _enough(page.code):
+            page.write(sys.stdout, as_json=self.as_json)
+
+    def emit_object(self, members: Mapping[str, Any]) -> None:
+        """Print one JSON object on one line, for output that has no end."""
+        with _enough(0):
+            write_object(sys.stdout, members)
+
+
+@contextmanager
+def _enough(code: int) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        # The interpreter flushes standard output once more at its end: let that go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(code) from None
 
 
 def program() -> tuple[str, ...]:

@@ -83,7 +83,9 @@ def get(
 @verb(commands, "inspect")
 def inspect_token(session: Session, token: Token, *, cert: InspectCert = None) -> Page:
     """Explain a token, verify it with this home's keys, and compare it with a certificate."""
-    text = sys.stdin.read(MAX_TOKEN + 1) if token == "-" else token  # noqa: S105 - not a token
+    text = token
+    if token == "-":  # noqa: S105 - the name of standard input
+        text = sys.stdin.buffer.read(MAX_TOKEN + 2).decode("ascii", "replace")
     leaf = None if cert is None else read_chain(cert)[0]
     try:
         with desk_of(session) as desk:
