@@ -7,6 +7,7 @@ client's registered certificate never becomes one. Expired anchors are taken her
 on the path, where the clock is. Errors: ValueError naming the certificate.
 """
 
+import base64
 import hashlib
 import re
 from dataclasses import dataclass, field
@@ -14,7 +15,6 @@ from functools import lru_cache
 from typing import Self
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import crypto
 
 from app.pki import openssl
@@ -111,7 +111,7 @@ def load_pem_bundle(data: bytes) -> list[bytes]:
         if block["label"] != b"CERTIFICATE":
             raise ValueError(f"PEM block {number} is {block['label'].decode()}, not CERTIFICATE")
         try:
-            certificate = x509.load_pem_x509_certificate(block[0]).public_bytes(Encoding.DER)
+            certificate = base64.b64decode(b"".join(block["body"].split()), validate=True)
             read_leaf(certificate)
         except ValueError as problem:
             raise ValueError(

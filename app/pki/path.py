@@ -11,6 +11,7 @@ Only OpenSSL is asked where cryptography's verifier cannot judge (`_beyond_crypt
 - a path with an EdDSA signature (its list of algorithms is the web's, which has none).
 OpenSSL's strictness is relaxed for what ordinary private CAs lack; see `_TOLERATED`.
 
+A path that demands explicit policies (RFC 5280 section 6.1.5) is refused: none can be configured.
 Does not look at the leaf's own key, names or usage, nor at revocation, and opens no connection,
 whatever URLs the certificates hold.
 """
