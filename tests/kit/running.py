@@ -1,7 +1,12 @@
-"""A real certbound process on free ports, started by the commands a user types."""
+"""A real certbound process on free ports, started by the commands a user types.
+
+`running` ends the process with SIGTERM and insists that it stopped gracefully, with exit code 0,
+and that its log holds no stack trace: so every journey asserts both.
+"""
 
 import json
 import os
+import random
 import signal
 import socket
 import ssl
@@ -16,8 +21,18 @@ from typing import Any
 
 import httpx2
 
+from app import config
+from app.admin.desk import Desk, at_desk
+
+ROOT = Path(__file__).parents[2]
 START_LIMIT = 30.0
 """Seconds a loaded machine may take until the server answers."""
+STOP_LIMIT = 20.0
+"""Seconds from SIGTERM to the end of the process: twice its own limit."""
+_PORTS = range(10_000, 32_768)
+"""Below Linux's ephemeral ports: no outgoing connection takes one between choice and use."""
+_LEAKING = ("CERTBOUND_", "REQUESTS_CA_BUNDLE", "CURL_", "SSL_CERT_", "CLOCK_SHIFT_FILE")
+"""Variables of whoever runs the tests that would change what a client or the server does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +60,35 @@ class Running:
         """The token endpoint at the mTLS alias."""
         return f"https://localhost:{self.mtls_port}/token"
 
+    @property
+    def log(self) -> str:
+        """What the server wrote so far."""
+        return (self.home / "server.log").read_text(errors="replace")
+
     def file(self, name: str) -> Path:
         """A file under ``certs/``."""
         return self.home / "certs" / name
 
-    def tls(self, certificate: Path | None = None, key: Path | None = None) -> ssl.SSLContext:
+    def tls(
+        self,
+        certificate: Path | None = None,
+        key: Path | None = None,
+        *,
+        version: ssl.TLSVersion | None = None,
+    ) -> ssl.SSLContext:
         """A client's TLS settings: trusts the development CA, presents `certificate`."""
         context = ssl.create_default_context(cafile=self.file("ca.crt"))
+        if version is not None:
+            context.minimum_version = context.maximum_version = version
         if certificate is not None:
             context.load_cert_chain(certificate, key or certificate.with_suffix(".key"))
         return context
 
-    def client(self, name: str | None = "bot") -> httpx2.Client:
+    def client(
+        self, name: str | None = "bot", *, version: ssl.TLSVersion | None = None
+    ) -> httpx2.Client:
         """An HTTP client with the certificate ``certs/<name>.crt``, or with none."""
-        tls = self.tls(self.file(f"{name}.crt") if name else None)
+        tls = self.tls(self.file(f"{name}.crt") if name else None, version=version)
         return httpx2.Client(verify=tls, timeout=20, trust_env=False)
 
     def certbound(self, *arguments: str, check: bool = True) -> str:
@@ -68,6 +98,19 @@ class Running:
     def certbound_json(self, *arguments: str, check: bool = True) -> Any:
         """Run a command with ``--json``; what it printed."""
         return json.loads(self.certbound(*arguments, "--json", check=check))
+
+    @contextmanager
+    def desk(self) -> Iterator[Desk]:
+        """An operator's desk on this home, beside the running server."""
+        with desk_on(self.home, self.environment) as desk:
+            yield desk
+
+
+@contextmanager
+def desk_on(home: Path, environment: dict[str, str] | None = None) -> Iterator[Desk]:
+    """What a command works with, without the cost of starting one."""
+    with at_desk(config.load(home, environ=environment or {}).settings) as desk:
+        yield desk
 
 
 def certbound(
@@ -91,22 +134,40 @@ def certbound(
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment without settings that would leak into a test."""
-    return {k: v for k, v in os.environ.items() if not k.startswith("CERTBOUND_")}
+    """The environment without settings that would leak into a test; ``python -m app`` works."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(_LEAKING)}
+    return {**kept, "PYTHONPATH": str(ROOT)}
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on at this moment."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
+    """Ports of 127.0.0.1 nobody listens on at this moment."""
+    sockets: list[socket.socket] = []
+    choice = random.SystemRandom()
+    while len(sockets) < count:
+        try:
+            sockets.append(socket.create_server(("127.0.0.1", choice.choice(_PORTS))))
+        except OSError:
+            continue
+    ports: list[int] = [each.getsockname()[1] for each in sockets]
     for each in sockets:
         each.close()
     return ports
 
 
 @contextmanager
-def running(home: Path, *, quickstart: bool = True, **settings: str) -> Iterator[Running]:
-    """A server on `home`, stopped with SIGTERM at the end; `settings` go into its environment."""
+def running(
+    home: Path,
+    *,
+    quickstart: bool = True,
+    program: str = "app",
+    extra: dict[str, str] | None = None,
+    **settings: str,
+) -> Iterator[Running]:
+    """A server on `home`, stopped with SIGTERM at the end; `settings` go into its environment.
+
+    `program` is the module that is run, `extra` are variables that are no settings. A test may end
+    the process itself; what it did to it is then not judged here.
+    """
     port, mtls_port = free_ports(2)
     environment = {
         "CERTBOUND_PORT": str(port),
@@ -115,27 +176,37 @@ def running(home: Path, *, quickstart: bool = True, **settings: str) -> Iterator
     }
     if quickstart:
         certbound(home, "quickstart", environment=environment)
-    with (home / "server.log").open("w") as log:
+    with (home / "server.log").open("a") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "app", "serve", "--home", str(home)],
+            [sys.executable, "-m", program, "serve", "--home", str(home)],
             stdout=log,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**clean_environment(), **environment},
+            env={**clean_environment(), **environment, **(extra or {})},
         )
     server = Running(home, port, mtls_port, process, environment)
     try:
         wait_ready(server)
         yield server
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            raise
+        ended_by_test = process.poll() is not None
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    if not ended_by_test:
+        assert stop(server) == 0, server.log
+    assert "Traceback" not in server.log, server.log
+
+
+def stop(server: Running) -> int:
+    """SIGTERM, as a service manager sends it; the exit code. Kills what does not end in time."""
+    server.process.send_signal(signal.SIGTERM)
+    try:
+        return server.process.wait(STOP_LIMIT)
+    except subprocess.TimeoutExpired:
+        server.process.kill()
+        server.process.wait()
+        raise
 
 
 def wait_ready(server: Running) -> None:
@@ -148,4 +219,4 @@ def wait_ready(server: Running) -> None:
                     return
         except (httpx2.TransportError, OSError):
             time.sleep(0.05)
-    raise AssertionError((server.home / "server.log").read_text())
+    raise AssertionError(server.log)

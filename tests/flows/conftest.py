@@ -1,0 +1,14 @@
+"""One real server per test process, which journeys share: each adds clients of its own to it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.kit.running import Running, running
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """What quickstart left, serving. No test may change client ``bot`` or the trust set ``default``."""
+    with running(tmp_path_factory.mktemp("home")) as started:
+        yield started

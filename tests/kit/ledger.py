@@ -1,0 +1,38 @@
+"""What a server wrote down, read from its database while it runs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from app.store import audit, tokens
+from app.store.audit import AuditRow
+from app.store.tokens import TokenRow
+from tests.kit.running import Running, desk_on
+
+EVERYTHING = 100_000
+
+
+def refusal(server: Running, ref: str) -> dict[str, Any]:
+    """The audit entry that an `error_ref` points to."""
+    with server.desk() as desk, desk.db.read() as conn:
+        row = audit.find_ref(conn, ref)
+    assert row is not None, ref
+    body: dict[str, Any] = json.loads(row.body)
+    return body
+
+
+def reason(server: Running, ref: str) -> str:
+    """Why it was refused."""
+    return str(refusal(server, ref)["reason"])
+
+
+def entries(home: Path) -> list[AuditRow]:
+    """The whole trail, oldest first."""
+    with desk_on(home) as desk, desk.db.read() as conn:
+        return list(audit.tail(conn, EVERYTHING))
+
+
+def token_row(home: Path, jti: str) -> TokenRow | None:
+    """The record of a token."""
+    with desk_on(home) as desk, desk.db.read() as conn:
+        return tokens.find(conn, jti)
