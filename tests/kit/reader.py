@@ -1,0 +1,161 @@
+"""Somebody who follows a document: a home of their own, a server, and one bash session."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.kit.documents import ROOT, Block, Step, compare, samples
+from tests.kit.running import Running, clean_environment, free_ports, wait_ready
+
+SESSION_LIMIT = 240.0
+"""Seconds for one document on a loaded machine."""
+_MARK = "\x1e certbound step ended "
+_PROGRAM = """#!{python}
+import sys
+sys.path.insert(0, {root!r})
+from app.cli import main
+sys.exit(main())
+"""
+
+
+@dataclass
+class Reader:
+    """One bash session in `server.home`; commands are typed one by one."""
+
+    server: Running
+    shell: "subprocess.Popen[str]"
+    announced: str
+    """What ``scripts/serve`` prints, from quickstart to the first line of the log."""
+    real: dict[str, str] = field(default_factory=dict)
+    """Sample in the document to what the server really gave."""
+
+    def follow(self, block: Block) -> list[str]:
+        """Do what the block says; one complaint per command that did otherwise."""
+        if block.language == "python":
+            script = self.server.home / "snippet.py"
+            script.write_text(self.as_typed(block.text))
+            steps = [Step(f"{sys.executable} {script.name}", None, block.line)]
+        else:
+            steps = block.steps()
+        return [complaint for step in steps for complaint in self._follow(step)]
+
+    def _follow(self, step: Step) -> Iterator[str]:
+        if step.command == "scripts/serve":
+            output, code = self.announced, 0
+        else:
+            output, code = self.run(step.command)
+        where = f"line {step.line}: {step.command}\nexit code {code}, printed:\n{output}"
+        if code != 0 and not step.may_fail:
+            yield f"{where}\nbut the document expects success"
+        if step.shown is None:
+            return
+        shown = tuple(self.as_typed(line) for line in step.shown)
+        found = compare(shown, output, frozenset(self.real.values()))
+        if found is None:
+            yield f"{where}\nbut the document shows:\n" + "\n".join(shown)
+        else:
+            self.real |= found
+
+    def run(self, command: str) -> tuple[str, int]:
+        """Type one command; its standard output and error together, and its exit code."""
+        assert self.shell.stdin is not None
+        assert self.shell.stdout is not None
+        # Braces: the command runs in this shell, and cannot read what is typed next.
+        self.shell.stdin.write(f"{{\n{self.as_typed(command)}\n}} </dev/null\n_ended\n")
+        self.shell.stdin.flush()
+        output = ""
+        for line in self.shell.stdout:
+            before, mark, code = line.partition(_MARK)
+            output += before
+            if mark:
+                return output, int(code)
+        raise AssertionError(f"the session ended, or took over {SESSION_LIMIT} s, in:\n{command}")
+
+    def as_typed(self, text: str) -> str:
+        """The document's text with this session's ports and references."""
+        for sample in samples(text):
+            text = text.replace(sample, self.real.get(sample, sample))
+        ports = {"8443": self.server.port, "9443": self.server.mtls_port}
+        for default, port in ports.items():
+            text = text.replace(f":{default}", f":{port}")
+        return text
+
+
+@contextmanager
+def reading(home: Path, *, path_is_set: bool = True) -> Iterator[Reader]:
+    """A home as `scripts/serve` leaves it, its server up, and a shell in it.
+
+    The repository's ``tests`` folder is there too. `path_is_set`: ``certbound`` is on the PATH.
+    """
+    program = home / ".venv" / "bin" / "certbound"
+    program.parent.mkdir(parents=True)
+    program.write_text(_PROGRAM.format(python=sys.executable, root=str(ROOT)))
+    program.chmod(0o755)
+    (home / "tests").symlink_to(ROOT / "tests")
+    (home / ".curlrc").write_text("silent\nshow-error\n")  # a terminal would show no progress bar
+    port, mtls_port = free_ports(2)
+    settings = {"CERTBOUND_PORT": str(port), "CERTBOUND_MTLS_PORT": str(mtls_port)}
+    environment = {**clean_environment(), **settings, "CURL_HOME": str(home), "NO_COLOR": "1"}
+    made = subprocess.run(
+        [program, "quickstart", "--home", home],
+        cwd=home,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    log = home / "server.log"
+    with log.open("w") as opened:
+        serving = subprocess.Popen(
+            [program, "serve"], cwd=home, env=environment, stdout=opened, stderr=opened, text=True
+        )
+    server = Running(home, port, mtls_port, serving, settings)
+    try:
+        wait_ready(server)
+        paths = environment["PATH"]
+        environment["PATH"] = f"{program.parent}:{paths}" if path_is_set else paths
+        with _shell(home, environment) as shell:
+            yield Reader(server, shell, made.stdout + log.read_text())
+    finally:
+        serving.send_signal(signal.SIGTERM)
+        serving.wait(20)
+
+
+@contextmanager
+def _shell(home: Path, environment: dict[str, str]) -> Iterator["subprocess.Popen[str]"]:
+    shell = subprocess.Popen(
+        [shutil.which("bash") or "bash", "--norc", "--noprofile"],
+        cwd=home,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    watchdog = threading.Timer(SESSION_LIMIT, _end, (shell,))
+    watchdog.start()
+    try:
+        assert shell.stdin is not None
+        # Says how the last command ended, and leaves $? as it was.
+        shell.stdin.write(f"_ended() {{ local c=$?; printf '{_MARK}%s\\n' $c; return $c; }}\n")
+        yield shell
+    finally:
+        watchdog.cancel()
+        _end(shell)
+        shell.communicate()
+
+
+def _end(shell: "subprocess.Popen[str]") -> None:
+    """The shell and whatever it has started."""
+    if shell.poll() is None:
+        os.killpg(shell.pid, signal.SIGKILL)
