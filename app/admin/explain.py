@@ -24,7 +24,7 @@ def explain(desk: Desk, ref: str) -> AuditRow:
     if REF.fullmatch(text) is None:
         raise Problem(
             "this is no reference",
-            seen=text[:80],
+            seen=text[:80] or "nothing",
             expected="the value of error_ref in the server's answer, 16 letters and digits",
         )
     with desk.db.read() as conn:

@@ -84,10 +84,10 @@ def _enough(code: int) -> Iterator[None]:
 def program() -> tuple[str, ...]:
     """How this program is started from the current directory."""
     started = Path(sys.argv[0])
-    if started.name == "__main__.py":
+    if started.parts[-2:] == ("app", "__main__.py"):
         return (shown(Path(sys.executable)), "-m", "app")
-    if started.name != "certbound":
-        return ("certbound",)  # called from another program, such as a test
+    if started.name != "certbound" or "/" not in sys.argv[0]:
+        return ("certbound",)  # found on the PATH, or called from another program
     found = shutil.which("certbound")
     if found is not None and Path(found).resolve() == started.resolve():
         return ("certbound",)

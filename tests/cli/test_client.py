@@ -1,0 +1,222 @@
+"""Registering clients, and looking after them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from app.store.engine import Database
+from tests.kit.command import call, done, refused
+
+SELF_SIGNED = ("--method", "self_signed_tls_client_auth")
+VERY_LONG = "x" * 256
+
+
+def _cert(home: Path, name: str, *options: str) -> str:
+    return str(done(home, "ca", "issue", name, *options)["certificate"])
+
+
+def test_narrowest_name_is_taken_and_the_others_shown(home: Path) -> None:
+    """From a certificate with several names the URI is registered; the rest are offered."""
+    names = ("--san-dns", "a.example", "--san-uri", "spiffe://x.example/a", "--san-ip", "10.0.0.1")
+    cert = _cert(home, "a", *names)
+    outcome = call(home, "client", "add", "a", "--cert", cert)
+    assert outcome.code == 0
+    assert "✔ recognised by: san_uri spiffe://x.example/a" in outcome.out
+    for option in ("--san-dns a.example", "--san-ip 10.0.0.1", "--subject-dn CN=a"):
+        assert f"could also be recognised by: {option}" in outcome.out
+    assert done(home, "doctor", "cert", cert, "--client", "a")["answer"]["status"] == 200
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "stored"),
+    [
+        ("--subject-dn", "/C=US/O=Acme/CN=b", "/C=US/O=Acme/CN=b"),
+        ("--san-dns", "B.Example", "B.Example"),
+        ("--san-uri", "urn:b", "urn:b"),
+        ("--san-ip", "2001:db8::1", "2001:db8::1"),
+        ("--san-email", "b@example.com", "b@example.com"),
+    ],
+)
+def test_every_subject_attribute(home: Path, option: str, value: str, stored: str) -> None:
+    """Each of the five attributes of RFC 8705 section 2.1.2 registers a client and is shown."""
+    done(home, "client", "add", "b", option, value)
+    client = done(home, "client", "show", "b")["client"]
+    assert client[f"tls_client_auth_{option[2:].replace('-', '_')}"] == stored
+    assert client["trust_sets"] == ["default"]
+
+
+def test_own_certificates(home: Path) -> None:
+    """A self-signed client with two certificates is accepted with either."""
+    first, second = (_cert(home, name, "--self-signed") for name in ("c1", "c2"))
+    done(home, "client", "add", "c", *SELF_SIGNED, "--cert", first, "--cert", second)
+    for cert in (first, second):
+        answer = done(home, "doctor", "cert", cert, "--client", "c")
+        assert answer["answer"]["status"] == 200
+    assert len(done(home, "client", "show", "c")["credentials"]) == 2
+
+
+def test_a_key_a_set_and_a_place(home: Path, tmp_path: Path) -> None:
+    """A public key, a JWK Set and a jwks_uri register clients; nothing is fetched for it."""
+    jwk = {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
+    (tmp_path / "key.json").write_text(json.dumps(jwk))
+    (tmp_path / "set.json").write_text(json.dumps({"keys": [jwk]}))
+    done(home, "client", "add", "k", *SELF_SIGNED, "--public-key", str(tmp_path / "key.json"))
+    done(home, "client", "add", "s", *SELF_SIGNED, "--jwks", str(tmp_path / "set.json"))
+    done(home, "client", "add", "u", *SELF_SIGNED, "--jwks-uri", "https://nowhere.invalid/jwks")
+    keys = [done(home, "client", "show", name)["credentials"] for name in ("k", "s", "u")]
+    assert [[one["kind"] for one in found] for found in keys] == [["key"], ["key"], []]
+    assert done(home, "client", "show", "u")["client"]["jwks_uri"] == "https://nowhere.invalid/jwks"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        ("--san-dns", "a.example", "--san-uri", "urn:a"),
+        ("--cert", "x.crt", "--san-uri", "urn:a"),
+        ("--public-key", "x.pem"),
+        ("--jwks-uri", "https://x.example/"),
+        (*SELF_SIGNED,),
+        (*SELF_SIGNED, "--san-uri", "urn:a"),
+        (*SELF_SIGNED, "--cert", "x.crt", "--jwks-uri", "https://x.example/"),
+        ("--method", "client_secret_basic", "--san-uri", "urn:a"),
+    ],
+    ids=lambda options: " ".join(options) or "nothing",
+)
+def test_exactly_one_way(home: Path, options: tuple[str, ...]) -> None:
+    """No way, two ways, or one of the other method is a usage error before anything is read."""
+    assert refused(home, "client", "add", "x", *options, code=2)["kind"] == "usage"
+
+
+@pytest.mark.parametrize(
+    ("client_id", "options", "message"),
+    [
+        ("x", ("--san-dns", "*.example"), "this is no san_dns"),
+        ("x", ("--subject-dn", "nonsense"), "this is no subject_dn"),
+        ("x y", ("--san-uri", "urn:x"), "this cannot be a client_id"),
+        ("x\n", ("--san-uri", "urn:x"), "this cannot be a client_id"),
+        (VERY_LONG, ("--san-uri", "urn:x"), "this cannot be a client_id"),
+        ("x", ("--san-uri", "urn:x", "--trust", "nope"), "there is no such trust set"),
+        ("x", ("--san-uri", "urn:x", "--grant", "password"), "this grant is not known"),
+        ("x", ("--san-uri", "urn:x", "--scope", "a b"), "this is no scope"),
+        ("x", ("--san-uri", "urn:x", "--scope", ""), "this is no scope"),
+        (
+            "x",
+            ("--san-uri", "urn:x", "--resource", "https://no"),
+            "this resource is not registered",
+        ),
+        ("bot", ("--san-uri", "urn:x"), "the client bot exists already"),
+        ("x", (*SELF_SIGNED, "--jwks-uri", "http://x.example/"), "this jwks_uri cannot be used"),
+    ],
+)
+def test_refusals_in_sentences(
+    home: Path, client_id: str, options: tuple[str, ...], message: str
+) -> None:
+    """What cannot be registered is refused with one sentence, and nothing is registered."""
+    assert refused(home, "client", "add", client_id, *options)["message"] == message
+    assert [one["client_id"] for one in done(home, "client", "list")["clients"]] == ["bot"]
+
+
+def test_no_trust_set_for_registered_certificates(home: Path) -> None:
+    """A trust set beside a registered certificate is refused: no CA is ever asked about it."""
+    cert = _cert(home, "t", "--self-signed")
+    error = refused(home, "client", "add", "t", *SELF_SIGNED, "--cert", cert, "--trust", "default")
+    assert "no CA is asked" in error["do_this"]
+
+
+@pytest.mark.parametrize("twin", ["SPIFFE://DEV.LOCAL/BOT", "spiffe://dev.local/bot"])
+def test_look_alikes_are_refused(home: Path, twin: str) -> None:
+    """A subject that looks like another client's in the same trust set is refused, naming it."""
+    error = refused(home, "client", "add", "twin", "--san-uri", twin)
+    assert error["message"].startswith("the client bot has this subject")
+    assert "client remove bot" in error["do_this"]
+
+
+def test_look_alikes_in_other_trust_sets(home: Path) -> None:
+    """The same subject under another CA is another client."""
+    done(home, "trust", "add", "other", str(home / "certs/ca.crt"))
+    uri = "spiffe://dev.local/bot"
+    done(home, "client", "add", "twin", "--san-uri", uri, "--trust", "other")
+
+
+def test_a_private_key_is_not_a_certificate(home: Path) -> None:
+    """A pasted private key is recognised and refused; its path is the only thing repeated."""
+    key = home / "certs/bot.key"
+    for options in ((), SELF_SIGNED):
+        error = refused(home, "client", "add", "x", *options, "--cert", str(key))
+        assert error["message"] == f"{key} holds a private key"
+    error = refused(home, "client", "add", "x", *SELF_SIGNED, "--public-key", str(key))
+    assert "private key" in error["seen"]
+
+
+def test_a_file_that_is_not_there(home: Path) -> None:
+    """A missing file is an environment problem (exit code 3)."""
+    error = refused(home, "client", "add", "x", "--cert", "/nonexistent.crt", code=3)
+    assert error["kind"] == "environment"
+
+
+def test_a_certificate_that_could_never_work(home: Path, tmp_path: Path) -> None:
+    """An expired certificate is refused at registration, with the check that refuses it."""
+    from tests.kit.certs import issue  # noqa: PLC0415 - keys are made on import of its fixtures
+
+    expired = issue(tmp_path, "old", None, days=-1).certificate_file
+    error = refused(home, "client", "add", "x", *SELF_SIGNED, "--cert", str(expired))
+    assert "(expired)" in error["message"]
+
+
+def test_ca_issued_certificate_as_its_own(home: Path) -> None:
+    """A CA-issued certificate may be registered as a whole; the difference is pointed out."""
+    cert = _cert(home, "mine")
+    outcome = call(home, "client", "add", "mine", *SELF_SIGNED, "--cert", cert)
+    assert outcome.code == 0
+    assert "only this very certificate counts" in outcome.out
+
+
+def test_unknown_scope_is_warned_of(home: Path) -> None:
+    """A scope that no resource of the client knows is kept, and said to carry nothing yet."""
+    added = done(home, "client", "add", "x", "--san-uri", "urn:x", "--scope", "later")
+    assert added["unknown_scopes"] == ["later"]
+    assert (
+        done(home, "client", "add", "y", "--san-uri", "urn:y", "--scope", "api:read")[
+            "unknown_scopes"
+        ]
+        == []
+    )
+
+
+def test_disable_enable_remove(home: Path) -> None:
+    """Each changes what the token endpoint would say, is audited once, and may be repeated."""
+    cert = str(home / "certs/bot.crt")
+    assert done(home, "client", "disable", "bot")["changed"] is True
+    assert done(home, "client", "disable", "bot")["changed"] is False
+    answer = json.loads(call(home, "doctor", "cert", cert, "--client", "bot", "--json").out)
+    assert answer["answer"]["reason"] == "client_disabled"
+    assert "disabled since" in call(home, "client", "list").out
+    assert done(home, "client", "enable", "bot")["changed"] is True
+    assert done(home, "client", "enable", "bot")["changed"] is False
+    done(home, "client", "remove", "bot")
+    for verb in ("remove", "show", "disable", "enable"):
+        assert refused(home, "client", verb, "bot")["message"] == "there is no such client"
+    entries = done(home, "audit", "tail", "-n", "3")["entries"]
+    assert [one["body"]["event"] for one in entries] == [
+        "client.disabled",
+        "client.enabled",
+        "client.removed",
+    ]
+    assert all(one["body"]["actor"] for one in entries)
+
+
+def test_hostile_text_cannot_reach_the_terminal(home: Path) -> None:
+    """Control, escape and bidirectional characters in stored text are shown as codes."""
+    db = Database(f"sqlite:///{home / 'certbound.db'}")
+    with db.begin() as conn:
+        conn.exec_driver_sql(
+            "UPDATE clients SET subject_text = ?", ("\x1b[31mred\x07\u202etxt.exe\r\nCN=admin",)
+        )
+    db.dispose()
+    for command in (("client", "show", "bot"), ("client", "list")):
+        out = call(home, *command).out
+        assert "\\x1b[31mred\\x07\\u202etxt.exe\\x0d\\x0aCN=admin" in out
+        assert not {"\x1b", "\x07", "\u202e", "\r"} & set(out)
+    assert "\x1b" not in call(home, "client", "show", "bot", "--json").out

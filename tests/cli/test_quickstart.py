@@ -1,0 +1,109 @@
+"""The first command a newcomer types."""
+
+import json
+import shlex
+import stat
+from pathlib import Path
+
+from app.cli import build
+from app.config import load
+from tests.kit.certs import issue
+from tests.kit.command import call, done, run
+
+MADE = ("ca", "server", "bot")
+
+
+def _contents(home: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (home / "certs").iterdir()}
+
+
+def test_makes_a_home_from_nothing(tmp_path: Path) -> None:
+    """One command fills an empty directory with everything a server and a client need."""
+    outcome = run(tmp_path, "quickstart")
+    assert outcome.code == 0, outcome
+    for name in MADE:
+        assert (tmp_path / "certs" / f"{name}.crt").is_file()
+    assert (tmp_path / "certbound.db").is_file()
+    assert "DEV" in outcome.out
+    assert "never" in outcome.out
+
+
+def test_private_files_are_private(home: Path) -> None:
+    """Every key and the database can be read by their owner alone."""
+    private = [home / "certs" / f"{name}.key" for name in (*MADE, "sealing")]
+    for path in (*private, home / "certbound.db"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+
+
+def test_second_run_changes_nothing(home: Path) -> None:
+    """What exists is kept, byte for byte, and said to be kept."""
+    before = _contents(home)
+    entries = len(done(home, "audit", "tail", "-n", "100")["entries"])
+    parts = done(home, "quickstart")["parts"]
+    assert not any(part["made"] for part in parts)
+    assert _contents(home) == before
+    assert len(done(home, "audit", "tail", "-n", "100")["entries"]) == entries
+
+
+def test_fills_in_what_is_missing(home: Path) -> None:
+    """A removed client certificate is made anew, and the client is still recognised by it."""
+    for suffix in ("crt", "key"):
+        (home / "certs" / f"bot.{suffix}").unlink()
+    made = [part["name"] for part in done(home, "quickstart")["parts"] if part["made"]]
+    assert made == ["client certificate"]
+    assert call(home, "doctor", "cert", str(home / "certs" / "bot.crt")).code == 0
+
+
+def test_an_expired_certificate_is_kept_and_named(home: Path) -> None:
+    """Nothing is replaced behind the user's back; the commands that renew are printed."""
+    issue(home / "certs", "server", None, server=True, days=-1)
+    (home / "certs" / "server.pem").rename(home / "certs" / "server.crt")
+    outcome = call(home, "quickstart")
+    assert outcome.code == 1
+    assert "✘ server certificate" in outcome.out
+    assert "expired at" in outcome.out
+    assert "rm -- " in outcome.out
+
+
+def test_printed_commands_can_be_pasted(home_template: Path) -> None:
+    """Each printed command splits into words that name existing files, relative to here."""
+    outcome = run(home_template, "quickstart", "--json")
+    commands = json.loads(outcome.out)["commands"]
+    curl = shlex.split(commands["token"])
+    assert curl[0] == "curl"
+    for option in ("--cacert", "--cert", "--key"):
+        path = curl[curl.index(option) + 1]
+        assert not path.startswith("/")
+        assert (home_template / path).is_file()
+    settings = load(home_template, environ={}).settings
+    assert curl[-1] == f"{settings.mtls_base_url}/token"
+    for name in ("serve", "inspect"):
+        words = shlex.split(commands[name])
+        assert words[1:3] == ["-m", "app"]
+        known = {group.name for group in build().registered_groups}
+        assert words[3] in known | {"serve"}
+
+
+def test_the_client_would_get_a_token(home: Path) -> None:
+    """What quickstart registers passes the token endpoint's own checks, scope included."""
+    answer = done(home, "doctor", "cert", str(home / "certs/bot.crt"), "--client", "bot")
+    assert answer["answer"] == {"status": 200, "error": None, "reason": None}
+    assert "api:read" in answer["findings"][-1]["seen"]
+
+
+def test_server_certificate_names_the_issuer(tmp_path: Path) -> None:
+    """With another issuer configured, the server certificate is good for its host too."""
+    environment = {"CERTBOUND_ISSUER": "https://as.example:8443"}
+    assert call(tmp_path, "quickstart", environment=environment).code == 0
+    seen = call(tmp_path, "config", "check", environment=environment).out
+    assert "DNS:localhost" in seen
+    assert "DNS:as.example" in seen
+
+
+def test_refuses_a_home_it_cannot_write(tmp_path: Path) -> None:
+    """A file where the home should be is an environment problem with a sentence."""
+    (tmp_path / "file").write_text("")
+    outcome = call(tmp_path / "file", "quickstart")
+    assert outcome.code == 3
+    assert "cannot be written" in outcome.err
+    assert "Traceback" not in outcome.err

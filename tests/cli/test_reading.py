@@ -1,0 +1,214 @@
+"""Settings, schema, audit trail and doctor: commands that look and tell."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from app.audit import FindingRecord, RequestRefused
+from app.store import audit
+from app.store.engine import Database
+from tests.kit.command import call, done, refused, run
+
+
+def test_settings_and_their_origins(home: Path) -> None:
+    """Each setting is shown with its value and where it came from."""
+    (home / "certbound.toml").write_text("port = 1234\naccess_token_lifetime = 60\n")
+    outcome = call(home, "config", "show", "--json", environment={"CERTBOUND_PORT": "4321"})
+    settings = outcome.json["settings"]
+    assert settings["port"] == {"value": 4321, "origin": "environment"}
+    assert settings["access_token_lifetime"] == {"value": 60, "origin": "file"}
+    assert settings["issuer"] == {"value": "https://localhost:4321", "origin": "default"}
+
+
+def test_secrets_are_masked(home: Path) -> None:
+    """Neither the sealing key nor a database password is printed, in whichever spelling."""
+    environment = {
+        "CERTBOUND_SEALING_KEY": "c2VjcmV0LXNlY3JldA",
+        "CERTBOUND_DATABASE_URL": "postgresql://u:hunter2@h/d?password=hunter3",
+    }
+    for more in ((), ("--json",)):
+        out = call(home, "config", "show", *more, environment=environment).out
+        assert "c2VjcmV0" not in out
+        assert "hunter" not in out
+        assert "***" in out
+
+
+@pytest.mark.parametrize(
+    ("environment", "text"),
+    [
+        ({"CERTBOUND_PROT": "1"}, "nearest known name is CERTBOUND_PORT"),
+        ({"CERTBOUND_PORT": "x"}, "port"),
+        ({"CERTBOUND_ISSUER": "http://x"}, "https"),
+    ],
+)
+def test_bad_settings_stop_every_command(
+    home: Path, environment: dict[str, str], text: str
+) -> None:
+    """A misspelt or impossible setting is an environment problem for any command."""
+    for command in (("config", "show"), ("client", "list")):
+        outcome = call(home, *command, environment=environment)
+        assert outcome.code == 3
+        assert text in outcome.err
+
+
+def test_check_of_a_good_home(home: Path) -> None:
+    """On a home that serves, every check passes, metadata included."""
+    checks = done(home, "config", "check")["checks"]
+    assert all(one["passed"] for one in checks)
+    assert "metadata" in [one["check"] for one in checks]
+
+
+@pytest.mark.parametrize(
+    ("break_it", "check"),
+    [
+        (lambda home: (home / "certs/server.key").unlink(), "server certificate"),
+        (
+            lambda home: (home / "certs/bot.key").replace(home / "certs/server.key"),
+            "server certificate",
+        ),
+        (lambda home: (home / "certs/sealing.key").unlink(), "signing keys"),
+        (lambda home: (home / "certbound.db").write_bytes(b""), "database"),
+        (lambda home: (home / "certbound.db").unlink(), "database"),
+    ],
+)
+def test_check_names_what_is_broken(home: Path, break_it: object, check: str) -> None:
+    """A missing file, a key of another certificate, an empty database: named, exit code 1."""
+    assert callable(break_it)
+    break_it(home)
+    outcome = call(home, "config", "check", "--json")
+    assert outcome.code == 1
+    failed = [one for one in outcome.json["checks"] if one["passed"] is False]
+    assert [one["check"] for one in failed] == [check]
+    assert failed[0]["action"]
+
+
+def test_schema(tmp_path: Path) -> None:
+    """The upgrade makes the database and says from where to where; status compares."""
+    assert refused(tmp_path, "db", "status", code=3)["message"] == "there is no database here"
+    made = done(tmp_path, "db", "upgrade")
+    assert (made["from"], made["current"]) == (None, True)
+    assert done(tmp_path, "db", "upgrade")["from"] == made["to"]
+    assert done(tmp_path, "db", "status")["current"] is True
+
+
+def test_empty_database(tmp_path: Path) -> None:
+    """A file without a schema is reported with the command to run, and never made silently."""
+    (tmp_path / "certbound.db").touch()
+    outcome = call(tmp_path, "db", "status")
+    assert outcome.code == 1
+    assert "db upgrade" in outcome.out
+    error = refused(tmp_path, "client", "list", code=3)
+    assert error["do_this"] == f"certbound db upgrade --home {tmp_path}"
+
+
+@pytest.mark.parametrize("url", ["junk", "mysql://x/y", "sqlite:///:memory:"])
+def test_unusable_database(tmp_path: Path, url: str) -> None:
+    """A URL of no supported database is explained, not traced back."""
+    outcome = call(tmp_path, "client", "list", environment={"CERTBOUND_DATABASE_URL": url})
+    assert outcome.code == 3
+    assert "database_url" in outcome.err
+
+
+def test_a_database_that_does_not_answer(tmp_path: Path) -> None:
+    """A database nobody listens for is an environment problem within seconds."""
+    url = "postgresql+psycopg://u@127.0.0.1:1/d"
+    outcome = call(tmp_path, "client", "list", environment={"CERTBOUND_DATABASE_URL": url})
+    assert outcome.code == 3
+    assert "the database cannot be used" in outcome.err
+
+
+def _refusal(home: Path, ref: str) -> None:
+    db = Database(f"sqlite:///{home / 'certbound.db'}")
+    finding = FindingRecord(
+        check="name", seen="CN=\x1b]0;owned\x07", expected="CN=bot", action="Fix it.",
+        reason="dn_mismatch",
+    )  # fmt: skip
+    event = RequestRefused(
+        decision="refused", reason="dn_mismatch", ref=ref, client_id="\u202ebot", endpoint="/token",
+        error="invalid_client", status=401, method="tls_client_auth", findings=(finding,),
+    )  # fmt: skip
+    with db.begin() as conn:
+        audit.append(conn, audit.Chain("w"), [audit.entry(event)])
+    db.dispose()
+
+
+def test_explains_a_reference(home: Path) -> None:
+    """The recorded checks come back: seen, expected, do this; hostile text is shown as codes."""
+    _refusal(home, "abcdefgh23456789")
+    outcome = call(home, "explain", "abcdefgh23456789")
+    assert outcome.code == 0
+    assert "401 invalid_client (dn_mismatch)" in outcome.out
+    assert "do this: Fix it." in outcome.out
+    assert "seen: CN=\\x1b]0;owned\\x07" in outcome.out
+    assert not {"\x1b", "\x07", "\u202e"} & set(outcome.out)
+    entry = done(home, "explain", "abcdefgh23456789")["entry"]
+    assert entry["body"]["findings"][0]["seen"] == "CN=\x1b]0;owned\x07"
+    tail = call(home, "audit", "tail", "-n", "1").out
+    assert "invalid_client \\u202ebot (dn_mismatch)" in tail
+
+
+@pytest.mark.parametrize("ref", ["zzzzzzzz", "'; rm -rf /", "../../etc/passwd", ""])
+def test_unknown_references(home: Path, ref: str) -> None:
+    """A reference that is none, or nobody's, is refused with a sentence."""
+    assert refused(home, "explain", ref)["seen"] == (ref or "nothing")
+
+
+def test_audit_tail_counts(home: Path) -> None:
+    """-n says how many; the newest comes last."""
+    entries = done(home, "audit", "tail", "-n", "2")["entries"]
+    assert len(entries) == 2
+    assert entries[-1]["body"]["event"] == "client.added"
+    assert done(home, "audit", "tail", "-n", "0")["entries"] == []
+
+
+def test_doctor_without_a_client(home: Path) -> None:
+    """Without --client every enabled client is tried, and the nearest miss is examined."""
+    good = call(home, "doctor", "cert", str(home / "certs/bot.crt"))
+    assert good.code == 0
+    assert "✔ authenticates: bot" in good.out
+    bad = call(home, "doctor", "cert", str(home / "certs/server.crt"))
+    assert bad.code == 1
+    assert "nearest: bot" in bad.out
+    last = bad.out.splitlines()[-1]
+    assert last.startswith("✘ ")
+    assert "401 invalid_client (eku_missing_client_auth)" in last
+
+
+def test_doctor_advice_is_filled_in(home: Path) -> None:
+    """Advice names the real file and client instead of placeholders."""
+    cert = done(home, "ca", "issue", "c", "--self-signed")["certificate"]
+    other = done(home, "ca", "issue", "d", "--self-signed")["certificate"]
+    method = ("--method", "self_signed_tls_client_auth")
+    done(home, "client", "add", "c", *method, "--cert", cert)
+    findings = json.loads(call(home, "doctor", "cert", other, "--client", "c", "--json").out)[
+        "findings"
+    ]
+    assert "thumbprint_unregistered" in [one["reason"] for one in findings]
+    out = call(home, "doctor", "cert", other, "--client", "c").out
+    assert f"certbound client cert add c {other}" in out
+
+
+def test_doctor_says_why_keys_cannot_be_fetched(home: Path) -> None:
+    """For a client with a jwks_uri the reason of a failed fetch is told, and nothing is logged."""
+    uri = ("--jwks-uri", "https://127.0.0.1:1/jwks")
+    done(home, "client", "add", "u", "--method", "self_signed_tls_client_auth", *uri)
+    outcome = run(home, "doctor", "cert", "certs/bot.crt", "--client", "u")
+    assert outcome.code == 1
+    assert "! jwks_uri: could not be fetched just now: " in outcome.out
+    assert "timestamp" not in outcome.out + outcome.err
+
+
+def test_doctor_reads_what_a_client_would_send(home: Path, tmp_path: Path) -> None:
+    """DER, PEM with text around it, and a chain are read; anything else is refused."""
+    import ssl  # noqa: PLC0415 - for one conversion
+
+    pem = (home / "certs/bot.crt").read_text()
+    der, chain, junk = tmp_path / "bot.der", tmp_path / "chain.pem", tmp_path / "junk"
+    der.write_bytes(ssl.PEM_cert_to_DER_cert(pem))
+    chain.write_text(f"subject=bot\n{pem}\n{(home / 'certs/ca.crt').read_text()}")
+    junk.write_bytes(b"\x00" * 100)
+    assert call(home, "doctor", "cert", str(der), "--client", "bot").code == 0
+    assert call(home, "doctor", "cert", str(chain), "--client", "bot").code == 0
+    assert "holds no certificate" in refused(home, "doctor", "cert", str(junk))["message"]
+    assert refused(home, "doctor", "cert", str(tmp_path), code=3)["seen"] == "a directory or device"
