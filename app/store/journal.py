@@ -174,6 +174,9 @@ class Journal(Generic[R, D]):
         except Exception as error:  # noqa: BLE001 -- whatever it was, the callers must hear of it
             # Whether a commit that failed took place is not always known: look before going on.
             self._chain = None
+            if isinstance(error, StoreUnavailable):
+                # Who came meanwhile would only wait as long again.
+                batch += [self._queue.popleft() for _ in range(len(self._queue))]
             for waiting in batch:
                 waiting.error = StoreUnavailable("the record could not be written")
                 waiting.error.__cause__ = error

