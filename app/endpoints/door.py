@@ -97,29 +97,35 @@ def endpoint(door: Door, route: Route) -> Callable[[Request], Awaitable[Response
 
     async def answer(request: Request) -> Response:
         try:
-            return await route.handler(door, request)
-        except OAuthError as error:
-            refusal = refused(route.path, error, Examination(), _presented(request))
+            try:
+                return await route.handler(door, request)
+            except OAuthError as error:
+                refusal = refused(route.path, error, Examination(), _presented(request))
+                await door.journal.settle(lambda _registry: refusal)
+                return answer_refusal(refusal)
         except StoreUnavailable as error:
             log().error("store.unavailable", endpoint=route.path, cause=repr(error))
             return render(TemporarilyUnavailable())
         except Exception as error:  # noqa: BLE001 - the last resort: a person reads the log
-            refusal = refused(route.path, ServerError(_unexpected()), Examination(), None)
-            log().exception(
-                "request.failed", endpoint=route.path, ref=refusal.event.ref, exc_info=error
-            )
-        return await record_refusal(door, refusal)
+            return await _unexpected(door, route, error)
 
     return answer
 
 
-async def record_refusal(door: Door, refusal: Refusal) -> Response:
-    """Commit a refusal that no registry change can turn into an answer, then render it."""
+async def _unexpected(door: Door, route: Route, cause: Exception) -> Response:
+    """The answer to our own mistake. Its entry is written if that is still possible."""
+    finding = Finding(
+        "server",
+        f"an unexpected condition at {clock.iso(clock.now())}",
+        action="Search the server's log for this reference.",
+        reason=Reason.UNAVAILABLE,
+    )
+    refusal = refused(route.path, ServerError(finding), Examination(), None)
+    log().exception("request.failed", endpoint=route.path, ref=refusal.event.ref, exc_info=cause)
     try:
         await door.journal.settle(lambda _registry: refusal)
-    except StoreUnavailable as error:
-        log().error("store.unavailable", endpoint=refusal.event.endpoint, cause=repr(error))
-        return render(TemporarilyUnavailable())
+    except Exception as error:  # noqa: BLE001 - the log has it; the client still gets its answer
+        log().error("audit.missed", ref=refusal.event.ref, cause=repr(error))
     return answer_refusal(refusal)
 
 
@@ -195,12 +201,3 @@ def _evidence(peer: PeerCertificate) -> CertificateEvidence:
 
 def _presented(request: Request) -> Credentials:
     return credentials(request, "")
-
-
-def _unexpected() -> Finding:
-    return Finding(
-        "server",
-        f"an unexpected condition at {clock.iso(clock.now())}",
-        action="Search the server's log for this reference.",
-        reason=Reason.UNAVAILABLE,
-    )

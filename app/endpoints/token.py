@@ -1,5 +1,6 @@
 """The token endpoint (RFC 6749 section 3.2), on both listeners."""
 
+from collections.abc import Sequence
 from functools import partial
 
 from starlette.requests import Request
@@ -47,34 +48,43 @@ async def token(door: Door, request: Request) -> Response:
     """
     parameters = await form.read(request, repeatable=REPEATABLE)
     presented = credentials(request, _required(parameters, "client_id"))
-    _required(parameters, "grant_type")
-    _one_mechanism(request, parameters, presented)
-    await _fetch_keys(door, presented)
-    decision = await door.journal.settle(partial(decide, door, parameters, presented))
+    others = _other_credentials(request, parameters)
+    if not others:
+        await _fetch_keys(door, presented)
+    decision = await door.journal.settle(partial(decide, door, parameters, presented, others))
     if isinstance(decision, Refusal):
         return answer_refusal(decision)
     return json_response(complete(decision).members())
 
 
-def decide(door: Door, parameters: Form, presented: Credentials, registry: Registry) -> Decision:
+def decide(
+    door: Door,
+    parameters: Form,
+    presented: Credentials,
+    others: Sequence[str],
+    registry: Registry,
+) -> Decision:
     """The decision on one request as of `registry`. Pure: the journal may take it again."""
     exam = Examination()
     now = clock.now()
     client = registry.client(presented.unverified_client_id)
     method = client.token_endpoint_auth_method if client else None
     try:
+        grant_type = _required(parameters, "grant_type")
+        _one_mechanism(others, presented)
         try:
             asking = authenticate(exam, registry, presented, door.remote_keys.keys_for, now)
         except Refused as verdict:
             raise InvalidClient(verdict.finding) from verdict
-        issue = _grant(door, parameters, asking, registry)
+        issue = _grant(door, grant_type, parameters, asking, registry)
         return prepare(issue, issuer=door.issuer.identifier, signer=registry.keys.current, now=now)
     except OAuthError as error:
         return refused(PATH, error, exam, presented, method)
 
 
-def _grant(door: Door, parameters: Form, asking: AuthenticatedClient, registry: Registry) -> Issue:
-    name = _required(parameters, "grant_type")
+def _grant(
+    door: Door, name: str, parameters: Form, asking: AuthenticatedClient, registry: Registry
+) -> Issue:
     row = GRANTS.get(name)
     if row is None:
         raise UnsupportedGrantType(
@@ -103,15 +113,19 @@ def _required(parameters: Form, name: str) -> str:
     return value
 
 
-def _one_mechanism(request: Request, parameters: Form, presented: Credentials) -> None:
+def _other_credentials(request: Request, parameters: Form) -> list[str]:
+    others = [name for name in OTHER_CREDENTIALS if parameters.get(name) is not None]
+    if "authorization" in request.headers:
+        others.append("an Authorization header")
+    return others
+
+
+def _one_mechanism(others: Sequence[str], presented: Credentials) -> None:
     """RFC 6749 section 2.3: at most one authentication method per request.
 
     Every client here authenticates by its certificate, so a password or an assertion is either a
     second mechanism (with a certificate) or a wrong one (without).
     """
-    others = [name for name in OTHER_CREDENTIALS if parameters.get(name) is not None]
-    if "authorization" in request.headers:
-        others.append("an Authorization header")
     if not others:
         return
     finding = Finding(
