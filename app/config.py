@@ -7,6 +7,7 @@ never be ignored. Settings are frozen once loaded.
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 ENVIRONMENT_PREFIX = "CERTBOUND_"
 FILE_NAME = "certbound.toml"
 SECRETS = frozenset({"sealing_key"})
+
+_ISSUER_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
+"""The path stands in every route. Escapes would have two spellings, and the server takes one."""
 
 
 class ConfigError(Exception):
@@ -120,8 +124,9 @@ class Settings(BaseModel):
     @classmethod
     def _issuer(cls, value: str) -> str:
         _require_https(value)
-        if urlsplit(value).path.endswith("//") or "//" in urlsplit(value).path:
-            raise ValueError("has an empty path segment")
+        path = urlsplit(value).path
+        if not _ISSUER_PATH.fullmatch(path) or {".", ".."} & set(path.split("/")):
+            raise ValueError("must have a path of plain segments: letters, digits and - . _ ~ only")
         return value
 
     @field_validator("mtls_base_url")
@@ -136,8 +141,9 @@ class Settings(BaseModel):
     @classmethod
     def _resource(cls, value: str) -> str:
         parts = urlsplit(value)
-        if not parts.scheme or "#" in value or not value.isascii():
+        if not parts.scheme or not (parts.netloc or parts.path) or "#" in value:
             raise ValueError("must be an absolute URI without a fragment (RFC 8707 section 2)")
+        _require_printable(value)
         return value
 
 
@@ -147,9 +153,13 @@ def _require_https(value: str) -> None:
         raise ValueError("must be an https URL with a host")
     if parts.query or parts.fragment or "?" in value or "#" in value or "@" in parts.netloc:
         raise ValueError("must have no query, fragment or user information (RFC 8414 section 2)")
-    if not value.isascii() or any(ord(c) <= ord(" ") for c in value):
-        raise ValueError("must be printable ASCII")
+    _require_printable(value)
     _ = parts.port  # a port that is no number raises ValueError here
+
+
+def _require_printable(value: str) -> None:
+    if not all("!" <= character <= "~" for character in value):
+        raise ValueError("must be printable ASCII without spaces")
 
 
 @dataclass(frozen=True, slots=True)
