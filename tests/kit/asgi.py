@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlencode
 
-from app import config
+from app import clock, config
 from app.admin import authority, clients, quickstart, resources
 from app.admin.authority import Request
 from app.admin.clients import Wishes
 from app.admin.desk import Desk
 from app.admin.identity import Identity, by_certificate_name, by_certificates
 from app.config import Settings
+from app.jose import jwt
 from app.main import House, open_house
 from app.pki.anchors import load_pem_bundle
 from app.store import audit
@@ -161,6 +162,21 @@ class Stage:
         """A client credentials request; an empty parameter is left out, ``bot`` asks unless said."""
         fields = {"grant_type": "client_credentials", "client_id": "bot"} | parameters
         return self.post(TOKEN_PATH, {k: v for k, v in fields.items() if v}, peer=peer)
+
+    def claims(self, answer: Answer) -> dict[str, Any]:
+        """The claims of the token in `answer`, verified as a resource server would."""
+        assert answer.status == 200, answer.body
+        token = answer.json()["access_token"]
+        audience = jwt.unverified(token)[1]["aud"]
+        verified = jwt.verify(
+            token,
+            keys=self.house.door.snapshots.current.keys.published,
+            algorithm=self.settings.signing_algorithm,
+            issuer=self.settings.issuer,
+            audience=audience if isinstance(audience, str) else "",
+            now=clock.now(),
+        )
+        return dict(verified.claims)
 
     def explained(self, ref: str) -> dict[str, Any]:
         """The audit entry that an `error_ref` leads to."""
