@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.store.engine import Database
+from tests.kit.certs import issue
 from tests.kit.command import call, done, refused
 
 SELF_SIGNED = ("--method", "self_signed_tls_client_auth")
@@ -158,8 +159,6 @@ def test_a_file_that_is_not_there(home: Path) -> None:
 
 def test_a_certificate_that_could_never_work(home: Path, tmp_path: Path) -> None:
     """An expired certificate is refused at registration, with the check that refuses it."""
-    from tests.kit.certs import issue  # noqa: PLC0415 - keys are made on import of its fixtures
-
     expired = issue(tmp_path, "old", None, days=-1).certificate_file
     error = refused(home, "client", "add", "x", *SELF_SIGNED, "--cert", str(expired))
     assert "(expired)" in error["message"]

@@ -2,6 +2,8 @@
 
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import typer.main
 from app.cli import build, main
 from app.cli.escape import command_line, escape
 from app.cli.page import Page
-from tests.kit.command import call, run
+from tests.kit.command import ROOT, call, clean, run
 
 LOOKING = [
     ("config", "show"),
@@ -134,11 +136,6 @@ def test_a_command_line_reads_back() -> None:
 
 def test_a_reader_that_has_enough(home: Path) -> None:
     """`| head -1` ends a command quietly and without a stack."""
-    import subprocess  # noqa: PLC0415 - a pipe of two processes, here only
-    import sys  # noqa: PLC0415 - the same
-
-    from tests.kit.command import ROOT, clean  # noqa: PLC0415 - the same
-
     command = f"{sys.executable} -m app audit tail -n 10000 --home {home} | true"
     done = subprocess.run(
         ["sh", "-c", command],

@@ -1,6 +1,7 @@
 """Settings, schema, audit trail and doctor: commands that look and tell."""
 
 import json
+import ssl
 from pathlib import Path
 
 import pytest
@@ -201,8 +202,6 @@ def test_doctor_says_why_keys_cannot_be_fetched(home: Path) -> None:
 
 def test_doctor_reads_what_a_client_would_send(home: Path, tmp_path: Path) -> None:
     """DER, PEM with text around it, and a chain are read; anything else is refused."""
-    import ssl  # noqa: PLC0415 - for one conversion
-
     pem = (home / "certs/bot.crt").read_text()
     der, chain, junk = tmp_path / "bot.der", tmp_path / "chain.pem", tmp_path / "junk"
     der.write_bytes(ssl.PEM_cert_to_DER_cert(pem))
