@@ -7,7 +7,7 @@ client's registered certificate never becomes one. Expired anchors are taken her
 on the path, where the clock is. Errors: ValueError naming the certificate.
 """
 
-import base64
+import binascii
 import hashlib
 import re
 from dataclasses import dataclass, field
@@ -111,7 +111,7 @@ def load_pem_bundle(data: bytes) -> list[bytes]:
         if block["label"] != b"CERTIFICATE":
             raise ValueError(f"PEM block {number} is {block['label'].decode()}, not CERTIFICATE")
         try:
-            certificate = base64.b64decode(b"".join(block["body"].split()), validate=True)
+            certificate = binascii.a2b_base64(b"".join(block["body"].split()), strict_mode=True)
             read_leaf(certificate)
         except ValueError as problem:
             raise ValueError(

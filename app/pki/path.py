@@ -94,6 +94,8 @@ def find_path(
             f"{len(path.certificates) - 2} intermediate CAs",
             f"at most {MAX_INTERMEDIATES} between the client and its anchor",
         )
+    if now >= path.not_after:  # OpenSSL counts the last second in; `leaf_policy` says why we do not
+        raise NoPath(Reason.EXPIRED, "a CA certificate ends at this very second")
     for below, issuer in zip(path.certificates, path.certificates[1:], strict=False):
         _examine_issuer(below, issuer)
     if not _beyond_cryptography(path):
