@@ -31,6 +31,7 @@ from app.errors import (
 )
 from app.grants import GRANTS, REPEATABLE
 from app.grants.request import GrantRequest
+from app.jose.jwks import ClientKey
 from app.tokens.issue import complete, prepare
 from app.tokens.model import Issue
 from app.web import form
@@ -49,12 +50,39 @@ async def token(door: Door, request: Request) -> Response:
     parameters = await form.read(request, repeatable=REPEATABLE)
     presented = credentials(request, _required(parameters, "client_id"))
     others = _other_credentials(request, parameters)
-    if not others:
-        await _fetch_keys(door, presented)
-    decision = await door.journal.settle(partial(decide, door, parameters, presented, others))
+    decision = await _settled(door, parameters, presented, others)
     if isinstance(decision, Refusal):
         return answer_refusal(decision)
     return json_response(complete(decision).members())
+
+
+class _KeysNotSought(Exception):
+    """The decision needs the key set at `uri`, which this request did not ask for yet."""
+
+    def __init__(self, uri: str) -> None:
+        super().__init__(uri)
+        self.uri = uri
+
+
+async def _settled(
+    door: Door, parameters: Form, presented: Credentials, others: Sequence[str]
+) -> Decision:
+    """The recorded decision, after the client's ``jwks_uri`` had the chance to be read.
+
+    Which URI that is may be newer than this process's snapshot: then the decision in the journal
+    says so, nothing is recorded, and it is taken again. Each round needs an operator's change.
+    """
+    client = door.snapshots.current.client(presented.unverified_client_id)
+    sought = client.jwks_uri if client and not (client.disabled or others) else None
+    while True:
+        if sought is not None:
+            await _seek_keys(door, presented, sought)
+        try:
+            return await door.journal.settle(
+                partial(decide, door, parameters, presented, others, sought=sought)
+            )
+        except _KeysNotSought as missed:
+            sought = missed.uri
 
 
 def decide(
@@ -63,8 +91,19 @@ def decide(
     presented: Credentials,
     others: Sequence[str],
     registry: Registry,
+    *,
+    sought: str | None = None,
 ) -> Decision:
-    """The decision on one request as of `registry`. Pure: the journal may take it again."""
+    """The decision on one request as of `registry`. Pure: the journal may take it again.
+
+    `sought` is the ``jwks_uri`` that was given the chance to be read for this request.
+    """
+
+    def keys_for(uri: str, now: int) -> tuple[ClientKey, ...] | None:
+        if uri != sought:
+            raise _KeysNotSought(uri)
+        return door.remote_keys.keys_for(uri, now)
+
     exam = Examination()
     now = clock.now()
     client = registry.client(presented.unverified_client_id)
@@ -73,7 +112,7 @@ def decide(
         grant_type = _required(parameters, "grant_type")
         _one_mechanism(others, presented)
         try:
-            asking = authenticate(exam, registry, presented, door.remote_keys.keys_for, now)
+            asking = authenticate(exam, registry, presented, keys_for, now)
         except Refused as verdict:
             raise InvalidClient(verdict.finding) from verdict
         issue = _grant(door, grant_type, parameters, asking, registry)
@@ -140,10 +179,8 @@ def _one_mechanism(others: Sequence[str], presented: Credentials) -> None:
     raise InvalidClient(finding)
 
 
-async def _fetch_keys(door: Door, presented: Credentials) -> None:
+async def _seek_keys(door: Door, presented: Credentials, uri: str) -> None:
     """Give a client with a ``jwks_uri`` the chance to have just published this certificate."""
-    client = door.snapshots.current.client(presented.unverified_client_id)
-    if client is None or client.jwks_uri is None or client.disabled or presented.peer is None:
-        return
     peer = presented.peer
-    await door.remote_keys.ensure(client.jwks_uri, lambda keys: is_published(keys, peer))
+    if peer is not None:
+        await door.remote_keys.ensure(uri, lambda keys: is_published(keys, peer))
