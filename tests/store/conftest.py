@@ -13,9 +13,9 @@ from tests.store.decisions import Made, View, view
 
 
 @pytest.fixture
-def bot(db: Database) -> ClientRow:
-    """A registered client."""
-    row = ClientRow(
+def bot_row() -> ClientRow:
+    """A client, not yet registered."""
+    return ClientRow(
         client_id="bot",
         auth_method="tls_client_auth",
         subject_attribute="san_dns",
@@ -29,9 +29,14 @@ def bot(db: Database) -> ClientRow:
         created_at=1,
         updated_at=1,
     )
+
+
+@pytest.fixture
+def bot(db: Database, bot_row: ClientRow) -> ClientRow:
+    """A registered client."""
     with registry.change(db) as conn:
-        assert clients.add(conn, row)
-    return row
+        assert clients.add(conn, bot_row)
+    return bot_row
 
 
 @pytest.fixture

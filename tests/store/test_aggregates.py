@@ -1,0 +1,191 @@
+"""Clients, credentials, trust sets and resources: what goes in comes out, outcomes are told."""
+
+from dataclasses import replace
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from app.store import clients, credentials, registry, resources, tokens, trust
+from app.store.clients import ClientRow
+from app.store.credentials import CredentialRow
+from app.store.engine import Database
+from app.store.resources import ResourceRow
+from app.store.trust import TrustAnchorRow
+from tests.store.decisions import token
+
+CERTIFICATE = CredentialRow(
+    client_id="bot",
+    kind="certificate",
+    thumbprint="thumb-1",
+    spki_sha256="spki-1",
+    spki_der=b"\x30\x01",
+    der=b"\x30\x02\x00",
+    subject="CN=bot",
+    not_before=1,
+    not_after=9,
+    activate_at=5,
+    created_at=2,
+)
+KEY = CredentialRow(
+    client_id="bot", kind="key", spki_sha256="spki-1", spki_der=b"\x30\x01", created_at=3
+)
+ANCHOR = TrustAnchorRow(
+    thumbprint="t1", der=b"\x30", role="anchor", subject="CN=CA", not_after=99, added_at=4
+)
+RESOURCE = ResourceRow(url="https://api.example", scopes=("b", "a"), created_at=1, updated_at=1)
+
+
+def test_a_client_is_kept_as_registered(db: Database, bot: ClientRow) -> None:
+    """Every member comes back, lists in their order; identifiers are compared byte for byte."""
+    with db.read() as conn:
+        assert clients.find(conn, "bot") == bot
+        assert clients.find(conn, "BOT") is None
+        assert clients.listed(conn) == [bot]
+
+
+def test_a_client_identifier_is_taken_once(db: Database, bot: ClientRow) -> None:
+    """A second registration changes nothing."""
+    with registry.change(db) as conn:
+        assert not clients.add(conn, replace(bot, scopes=("admin",)))
+        assert clients.find(conn, "bot") == bot
+
+
+def test_disabling_and_enabling_tell_their_outcome(db: Database, bot: ClientRow) -> None:
+    """True once; False when there was nothing to do or nobody to do it to."""
+    with registry.change(db) as conn:
+        assert not clients.enable(conn, "bot", 7)
+        assert clients.disable(conn, "bot", 8)
+        assert not clients.disable(conn, "bot", 9)
+        assert clients.find(conn, "bot") == replace(bot, disabled_at=8, updated_at=8)
+        assert clients.enable(conn, "bot", 10)
+        assert clients.find(conn, "bot") == replace(bot, updated_at=10)
+        assert not clients.disable(conn, "nobody", 8)
+
+
+def test_lookalikes_are_found(db: Database, bot: ClientRow) -> None:
+    """By the attribute and its collision key together."""
+    other = replace(bot, client_id="bot2", subject_attribute="san_uri")
+    with registry.change(db) as conn:
+        clients.add(conn, other)
+        assert clients.clients_with_collision_key(conn, "san_dns", "bot.example") == [bot]
+        assert clients.clients_with_collision_key(conn, "san_uri", "bot.example") == [other]
+        assert clients.clients_with_collision_key(conn, "san_ip", "bot.example") == []
+
+
+@pytest.mark.usefixtures("bot")
+def test_credentials_go_with_their_client_and_tokens_stay(db: Database) -> None:
+    """Removing a client removes what it could authenticate with, not what it did."""
+    issued = token()
+    with registry.change(db) as conn:
+        credentials.add(conn, CERTIFICATE)
+        tokens.insert_many(conn, [issued])
+        assert clients.remove(conn, "bot")
+        assert not clients.remove(conn, "bot")
+        assert credentials.listed(conn) == []
+        assert tokens.find(conn, issued.jti) == issued
+
+
+@pytest.mark.usefixtures("bot")
+def test_a_credential_is_registered_once_per_client(db: Database) -> None:
+    """The same certificate or key again is told apart from a new one; kinds do not collide."""
+    second = replace(CERTIFICATE, thumbprint="thumb-2")
+    with registry.change(db) as conn:
+        assert credentials.add(conn, CERTIFICATE)
+        assert credentials.add(conn, KEY)
+        assert credentials.add(conn, second)
+        assert not credentials.add(conn, replace(CERTIFICATE, created_at=99))
+        assert not credentials.add(conn, KEY)
+        stored = credentials.of_client(conn, "bot")
+        assert [replace(row, id=None) for row in stored] == [CERTIFICATE, KEY, second]
+        assert credentials.of_client(conn, "other") == []
+
+
+def test_a_credential_needs_its_client(db: Database) -> None:
+    """The database refuses one for nobody."""
+    with pytest.raises(IntegrityError), registry.change(db) as conn:
+        credentials.add(conn, CERTIFICATE)
+
+
+@pytest.mark.usefixtures("bot")
+def test_retiring_means_the_named_one(db: Database) -> None:
+    """By thumbprint or by key digest; a certificate is not retired by its key's digest."""
+    with registry.change(db) as conn:
+        credentials.add(conn, CERTIFICATE)
+        credentials.add(conn, KEY)
+        assert credentials.retire(conn, "bot", "spki-1", 6)
+        assert [row.state for row in credentials.of_client(conn, "bot")] == ["active", "retired"]
+        assert credentials.retire(conn, "bot", "thumb-1", 7)
+        assert not credentials.retire(conn, "bot", "thumb-1", 8)
+        assert not credentials.retire(conn, "other", "thumb-1", 8)
+        assert [row.retired_at for row in credentials.of_client(conn, "bot")] == [7, 6]
+        assert not credentials.add(conn, CERTIFICATE)
+
+
+def test_a_trust_set_has_its_members(db: Database) -> None:
+    """Members come back with their set; each certificate is in it once; dates follow changes."""
+    helper = replace(ANCHOR, thumbprint="t0", role="intermediate", added_at=6)
+    with registry.change(db) as conn:
+        assert trust.add_set(conn, "default", "the development CA", 3)
+        assert not trust.add_set(conn, "default", "again", 4)
+        assert trust.add_anchor(conn, "default", ANCHOR)
+        assert trust.add_anchor(conn, "default", helper)
+        assert not trust.add_anchor(conn, "default", replace(ANCHOR, role="intermediate"))
+        (stored,) = trust.listed(conn)
+        assert stored.anchors == (helper, ANCHOR)
+        assert (stored.name, stored.created_at, stored.updated_at) == ("default", 3, 6)
+        assert trust.remove_anchor(conn, "default", "t0", 8)
+        assert not trust.remove_anchor(conn, "default", "t0", 9)
+        assert trust.listed(conn)[0].updated_at == 8
+
+
+def test_removing_a_trust_set_removes_its_anchors(db: Database) -> None:
+    """A set of the same name made later begins empty."""
+    with registry.change(db) as conn:
+        trust.add_set(conn, "default", "", 3)
+        trust.add_anchor(conn, "default", ANCHOR)
+        assert trust.remove_set(conn, "default")
+        assert not trust.remove_set(conn, "default")
+        trust.add_set(conn, "default", "", 4)
+        assert trust.listed(conn)[0].anchors == ()
+
+
+def test_an_anchor_needs_its_set(db: Database) -> None:
+    """The database refuses one in no set."""
+    with pytest.raises(IntegrityError), registry.change(db) as conn:
+        trust.add_anchor(conn, "default", ANCHOR)
+
+
+def test_a_resource_is_registered_or_replaced(db: Database) -> None:
+    """The second time its scopes and rule change, its birthday does not."""
+    changed = ResourceRow(
+        url=RESOURCE.url, scopes=("c",), require="any", created_at=7, updated_at=7
+    )
+    with registry.change(db) as conn:
+        assert resources.put(conn, RESOURCE)
+        assert resources.listed(conn) == [RESOURCE]
+        assert not resources.put(conn, changed)
+        assert resources.listed(conn) == [replace(changed, created_at=1)]
+        assert resources.remove(conn, RESOURCE.url)
+        assert not resources.remove(conn, RESOURCE.url)
+
+
+def test_expired_tokens_are_purged_in_batches(db: Database) -> None:
+    """At most a batch at a time, expired ones only."""
+    rows = [token(expires_at=at) for at in (10, 11, 12, 50)]
+    with db.begin() as conn:
+        tokens.insert_many(conn, rows)
+        assert tokens.purge_expired(conn, 20, batch=2) == 2
+        assert tokens.purge_expired(conn, 20, batch=2) == 1
+        assert tokens.purge_expired(conn, 20, batch=2) == 0
+        assert tokens.find(conn, rows[3].jti) == rows[3]
+
+
+def test_a_token_identifier_is_recorded_once(db: Database) -> None:
+    """Two tokens of one jti cannot both exist, and the batch of the second is not kept."""
+    first, second = token(), token()
+    with db.begin() as conn:
+        tokens.insert_many(conn, [first])
+    with pytest.raises(IntegrityError), db.begin() as conn:
+        tokens.insert_many(conn, [second, first])
+    with db.read() as conn:
+        assert tokens.find(conn, second.jti) is None
