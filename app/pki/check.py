@@ -84,6 +84,8 @@ class TrustedCertificate:
 class _Verdict:
     """A success and the span in which no certificate involved starts or ends."""
 
+    inputs: object
+    """What it was reached from, beside the leaf: compared before it is used again."""
     facts: CertificateFacts
     trust_set: str | None
     basis: Basis
@@ -91,16 +93,18 @@ class _Verdict:
     not_before: int
     not_after: int
 
-    def holds(self, now: int) -> bool:
-        return self.not_before <= now < self.not_after
+    def holds(self, inputs: object, now: int) -> bool:
+        return self.inputs == inputs and self.not_before <= now < self.not_after
 
     def replay(self, exam: Examination, peer: PeerCertificate) -> TrustedCertificate:
         exam.findings.extend(self.findings)
         return TrustedCertificate(peer, self.facts, self.trust_set, self.basis)
 
 
-_paths: Verdicts[tuple[str, bytes, tuple[bytes, ...]], _Verdict] = Verdicts(_REMEMBERED)
-_registrations: Verdicts[tuple[str, Registered], _Verdict] = Verdicts(_REMEMBERED)
+# By thumbprint of the leaf, so that whoever holds one certificate fills one entry, whatever else
+# he sends beside it.
+_paths: Verdicts[str, _Verdict] = Verdicts(_REMEMBERED)
+_registrations: Verdicts[str, _Verdict] = Verdicts(_REMEMBERED)
 
 
 def by_path(
@@ -111,9 +115,9 @@ def by_path(
     Notes, in order: readable, dates, key, usage, signature, chain. A thorough examination gets all
     of them before `Refused` is raised.
     """
-    key = (peer.thumbprint, _digest(peer.presented), tuple(each.digest for each in trust_sets))
-    verdict = _paths.get(key)
-    if verdict is not None and verdict.holds(now):
+    inputs = (_digest(peer.presented), tuple(each.digest for each in trust_sets))
+    verdict = _paths.get(peer.thumbprint)
+    if verdict is not None and verdict.holds(inputs, now):
         return verdict.replay(exam, peer)
     start = len(exam.findings)
     leaf, presented = _readable(exam, peer)
@@ -126,8 +130,8 @@ def by_path(
     if found is None:
         raise RuntimeError("no path, and no finding that says so")
     path, name = found
-    verdict = _Verdict(leaf.facts, name, "path", findings, path.not_before, path.not_after)
-    _paths.put(key, verdict)
+    verdict = _Verdict(inputs, leaf.facts, name, "path", findings, path.not_before, path.not_after)
+    _paths.put(peer.thumbprint, verdict)
     return TrustedCertificate(peer, verdict.facts, verdict.trust_set, verdict.basis)
 
 
@@ -139,10 +143,11 @@ def by_registration(
     Notes, in order: readable, registered, dates, key, signature. Issuers, CA flags, purposes and
     whatever else was presented play no part. Raises Refused.
     """
-    for eligible in eligible_entries(peer.thumbprint, registered):
-        remembered = _registrations.get((peer.thumbprint, eligible))
-        if remembered is not None and remembered.holds(now) and eligible.in_force(now):
-            return remembered.replay(exam, peer)
+    remembered = _registrations.get(peer.thumbprint)
+    if remembered is not None:
+        for each in eligible_entries(peer.thumbprint, registered):
+            if each.in_force(now) and remembered.holds(each, now):
+                return remembered.replay(exam, peer)
     start = len(exam.findings)
     leaf, _ = _readable(exam, peer, path_material=False)
     entry = examine_registration(exam, leaf, registered, now)
@@ -154,8 +159,8 @@ def by_registration(
         raise RuntimeError("not registered, and no finding that says so")
     basis: Basis = "registered_certificate" if entry.kind == "certificate" else "registered_key"
     facts = leaf.facts
-    verdict = _Verdict(facts, None, basis, findings, facts.not_before, facts.not_after)
-    _registrations.put((peer.thumbprint, entry), verdict)
+    verdict = _Verdict(entry, facts, None, basis, findings, facts.not_before, facts.not_after)
+    _registrations.put(peer.thumbprint, verdict)
     return TrustedCertificate(peer, facts, None, basis)
 
 

@@ -76,7 +76,7 @@ def issue(
     with the CA at the latest. Raises ValueError for people, FileExistsError, FileNotFoundError
     without a CA.
     """
-    if not _NAME.match(name) or name == "ca":
+    if not _NAME.match(name) or name.lower() == "ca":
         raise ValueError(
             "a certificate name is 1 to 64 letters, digits, dots, dashes or underscores, not 'ca'"
         )

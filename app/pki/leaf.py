@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from app.pki import der, dn
 from app.pki.characters import require_visible
 from app.pki.key_policy import key_text
+from app.pki.panics import is_fault_of_input
 from app.pki.subject_match import PresentedNames
 from app.tls.peer import thumbprint
 
@@ -77,16 +78,12 @@ def read_leaf(encoded: bytes) -> Leaf:
         return _read(encoded, serial, issuer, subject)
     except ValueError:
         raise
-    # cryptography's own (InvalidVersion, DuplicateExtension, UnsupportedGeneralNameType, …) and
-    # whatever a future release invents: unreadable is unreadable.
-    except Exception as problem:
-        raise ValueError(str(problem) or type(problem).__name__) from problem
-    # A Rust panic inside cryptography arrives as pyo3_runtime.PanicException, a BaseException
-    # that cannot be imported to be named here. A certificate must not be able to end a worker.
+    # cryptography's own errors (InvalidVersion, DuplicateExtension, UnsupportedGeneralNameType …)
+    # are no ValueErrors, and a panic is no Exception: unreadable is unreadable.
     except BaseException as problem:
-        if type(problem).__name__ != "PanicException":
+        if not is_fault_of_input(problem):
             raise
-        raise ValueError("the certificate parser gave up") from problem
+        raise ValueError(str(problem) or "the certificate parser gave up") from problem
 
 
 def base64url_sha256(data: bytes) -> str:

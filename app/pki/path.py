@@ -38,6 +38,7 @@ from app.pki.extension_policies import CA, CLIENT
 from app.pki.key_policy import issuer_key_fault, key_affordable, signature_fault
 from app.pki.leaf import Leaf
 from app.pki.no_path import NoPath, from_openssl, from_verifier
+from app.pki.panics import is_fault_of_input
 
 MAX_INTERMEDIATES = 5  # the deepest private hierarchies in the field have three
 
@@ -177,15 +178,19 @@ def _constrains_other_names(issuer: Leaf) -> bool:
 def _ask_cryptography(path: Path, now: int, end_entity: ExtensionPolicy) -> None:
     """Its answer about the very path that OpenSSL found: both must mean the same certificates."""
     leaf, *intermediates, anchor = (each.certificate for each in path.certificates)
-    verifier = (
-        PolicyBuilder()
-        .store(Store([anchor]))
-        .time(datetime.fromtimestamp(now, UTC))
-        .max_chain_depth(MAX_INTERMEDIATES)
-        .extension_policies(ca_policy=CA, ee_policy=end_entity)
-        .build_client_verifier()
-    )
     try:
+        verifier = (
+            PolicyBuilder()
+            .store(Store([anchor]))
+            .time(datetime.fromtimestamp(now, UTC))
+            .max_chain_depth(MAX_INTERMEDIATES)
+            .extension_policies(ca_policy=CA, ee_policy=end_entity)
+            .build_client_verifier()
+        )
         verifier.verify(leaf, intermediates)
     except VerificationError as problem:
         raise from_verifier(problem) from problem
+    except BaseException as problem:  # a validator that fails has not said yes
+        if not is_fault_of_input(problem):
+            raise
+        raise NoPath(Reason.CHAIN_INVALID, "cryptography's verifier gave up") from problem

@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-
 from app.clock import iso
 from app.errors import Examination, Finding, Reason
 from app.pki.key_policy import leaf_key_fault, signature_fault
 from app.pki.leaf import Leaf
+from app.pki.panics import is_fault_of_input
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +106,9 @@ def self_signed(leaf: Leaf) -> bool:
         return False
     try:
         leaf.certificate.verify_directly_issued_by(leaf.certificate)
-    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
+    except BaseException as problem:  # InvalidSignature, UnsupportedAlgorithm, …: not verified
+        if not is_fault_of_input(problem):
+            raise
         return False
     return True
 

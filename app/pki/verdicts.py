@@ -1,8 +1,8 @@
 """A bounded memory of verdicts, so that an open connection's next request costs microseconds.
 
-Guarantees: at most `capacity` entries, the least recently used leaves first; safe from any thread;
-equal keys mean equal inputs, for keys hold whole digests. Holds successes only, by its users'
-promise: a refusal is examined anew each time. Knows nothing of dates; its users re-check them.
+Guarantees: at most `capacity` entries, the least recently used leaves first; safe from any thread.
+Holds successes only, by its users' promise: a refusal is examined anew each time. Knows nothing of
+dates or inputs; its users compare them before they use a verdict again.
 """
 
 from collections import OrderedDict
@@ -37,11 +37,6 @@ class Verdicts(Generic[K, V]):
             self._entries.move_to_end(key)
             if len(self._entries) > self._capacity:
                 self._entries.popitem(last=False)
-
-    def drop(self, key: K) -> None:
-        """Forget a verdict."""
-        with self._lock:
-            self._entries.pop(key, None)
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from app.errors import Examination, Finding, Reason, Refused
-from app.pki import check
+from app.pki import check, path
 from app.pki.anchors import TrustSet
 from app.pki.check import Registered, TrustedCertificate
 from app.pki.verdicts import Verdicts
@@ -215,6 +215,30 @@ def test_a_registration_does_not_read_the_rest(world: World) -> None:
     presented = peer(client.good.chain[0], b"garbage")
     entries = client.entries()
     assert check.by_registration(Examination(), presented, entries, world.now).trust_set is None
+
+
+def test_one_certificate_fills_one_entry(world: World) -> None:
+    """What a client sends beside its certificate buys no memory."""
+    leaf = world.root.sign(world.draft(key=ca.key(label="greedy")))
+    before = len(check._paths)
+    for number in range(20):
+        draft = world.draft(key=ca.key(label="greedy")).with_(serial=bytes((1, number)))
+        assert isinstance(
+            ask(world, peer(leaf, world.evil.sign(draft)), world.now)[0], TrustedCertificate
+        )
+    assert len(check._paths) == before + 1
+
+
+def test_a_failing_validator_is_a_refusal(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A panic in the second validator is a no, like any answer that is not a yes."""
+    panic = type("PanicException", (BaseException,), {})
+
+    def fail(*_: object) -> None:
+        raise panic
+
+    monkeypatch.setattr(path, "Store", fail)
+    leaf = world.root.sign(world.draft().with_(serial=b"\x21"))
+    assert ask(world, peer(leaf), world.now)[0] is Reason.CHAIN_INVALID
 
 
 def test_verdicts_are_bounded_and_forget_the_least_used() -> None:

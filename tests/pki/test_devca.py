@@ -156,7 +156,22 @@ def test_a_dangling_link_is_not_followed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "ca", ".", "..", "../x", "a/b", ".hidden", "a b", "a\n", "x" * 65, "é", "-rf", "a\x00"],
+    [
+        "",
+        "ca",
+        "CA",
+        ".",
+        "..",
+        "../x",
+        "a/b",
+        ".hidden",
+        "a b",
+        "a\n",
+        "x" * 65,
+        "é",
+        "-rf",
+        "a\x00",
+    ],
 )
 def test_odd_file_names_are_refused(home: Path, name: str) -> None:
     """A certificate's name is a plain file name."""
