@@ -53,8 +53,11 @@ class Settings(BaseModel):
         default_factory=lambda known: f"sqlite:///{known['home'] / 'certbound.db'}",
         description="SQLAlchemy URL: `sqlite:///…` or `postgresql+psycopg://…`.",
     )
-    workers: Literal[1] = Field(
-        1, description="Server processes. This version runs one; a larger number is refused."
+    workers: int = Field(
+        1,
+        ge=1,
+        le=1,
+        description="Server processes. This version runs one; a larger number is refused.",
     )
     access_token_lifetime: int = Field(
         300, ge=1, le=86_400, description="Seconds; always capped by the certificate's notAfter."

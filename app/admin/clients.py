@@ -4,7 +4,6 @@ Guarantees that two clients of one trust set never look alike to people, that a 
 trust sets and resources that exist, and that each change and its audit entry are one transaction.
 """
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,8 +24,6 @@ from app.store.credentials import CredentialRow
 CLIENT_ID = re.compile(r"(?!-)[A-Za-z0-9._:/@+-]{1,255}")
 """Narrower than RFC 6749 appendix A.1: an identifier never needs quoting, in a shell or a log."""
 DEFAULT_TRUST = "default"
-LOOK_BACK = 200
-"""Tokens looked at for the certificates a client used last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,31 +256,3 @@ def _details(row: ClientRow, identity: Identity) -> dict[str, object]:
     if identity.jwks_uri is not None:
         details["jwks_uri"] = identity.jwks_uri
     return details
-
-
-@dataclass(frozen=True, slots=True)
-class Use:
-    """When a client last got a token with a certificate."""
-
-    thumbprint: str
-    subject: str
-    at: int
-    not_after: int | None
-
-
-def last_used(desk: Desk, client_id: str) -> list[Use]:
-    """The certificates of the client's latest tokens, newest first; found in the audit trail."""
-    with desk.db.read() as conn:
-        rows = audit.search(conn, client_id=client_id, decision="issued", count=LOOK_BACK)
-    found: dict[str, Use] = {}
-    for row in reversed(rows):
-        evidence = json.loads(row.body).get("certificate") or {}
-        if row.thumbprint is not None:
-            use = Use(
-                row.thumbprint,
-                str(evidence.get("subject", "")),
-                row.at_ms // 1000,
-                evidence.get("not_after"),
-            )
-            found.setdefault(row.thumbprint, use)
-    return list(found.values())

@@ -8,6 +8,7 @@ import typer
 from app.admin import clients, identity
 from app.admin.clients import Wishes
 from app.admin.identity import Identity
+from app.admin.usage import last_used
 from app.cli import client_cert, client_pages
 from app.cli.desk import desk_of
 from app.cli.page import Page
@@ -173,7 +174,7 @@ def show(session: Session, client_id: ClientId) -> Page:
     """Show everything that is known of a client, and the certificates it used last."""
     with desk_of(session) as desk:
         row, credentials = clients.shown(desk, client_id)
-        used = clients.last_used(desk, client_id)
+        used = last_used(desk, client_id)
     return client_pages.details(session, row, credentials, used)
 
 

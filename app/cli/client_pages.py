@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from app import clock
-from app.admin.clients import Added, Use
+from app.admin.clients import Added
 from app.admin.identity import Identity
+from app.admin.usage import Use
 from app.cli.dates import until
 from app.cli.page import Page
 from app.cli.session import Session

@@ -107,3 +107,13 @@ def test_refuses_a_home_it_cannot_write(tmp_path: Path) -> None:
     assert outcome.code == 3
     assert "cannot be written" in outcome.err
     assert "Traceback" not in outcome.err
+
+
+def test_either_database(empty_url: str, tmp_path: Path) -> None:
+    """SQLite or PostgreSQL by setting alone: quickstart, check and doctor work on both."""
+    environment = {"CERTBOUND_DATABASE_URL": empty_url}
+    for _ in range(2):
+        assert call(tmp_path, "quickstart", environment=environment).code == 0
+    assert call(tmp_path, "config", "check", environment=environment).code == 0
+    cert = str(tmp_path / "certs/bot.crt")
+    assert call(tmp_path, "doctor", "cert", cert, environment=environment).code == 0

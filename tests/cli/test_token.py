@@ -173,6 +173,16 @@ def test_serve_refuses_in_sentences(server: Running, tmp_path: Path) -> None:
     flag = run(tmp_path, "serve", "--access-token-lifetime", "0")
     assert flag.code == 2
     assert "access_token_lifetime" in flag.err
+    assert run(tmp_path, "serve", "--workers", "2").code == 2
+    assert run(tmp_path, "serve", "--workers", "1").code == 3  # a good flag; no database
+
+
+def test_a_client_shows_what_it_used(server: Running) -> None:
+    """`client show` names the certificate of the latest tokens and when it was used."""
+    _get(server)
+    used = done(server.home, "client", "show", "bot")["last_used"]
+    assert [one["subject"] for one in used] == ["CN=bot"]
+    assert used[0]["at"] <= used[0]["not_after"]
 
 
 def test_follow_shows_entries_as_they_come(server: Running) -> None:
