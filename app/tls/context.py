@@ -9,8 +9,10 @@ be explained in HTTP (`app.pki.check`). RFC 8446, RFC 5246, RFC 9325.
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL
 from OpenSSL._util import lib as _lib
 from OpenSSL.crypto import X509
@@ -32,8 +34,10 @@ TLS12_SUITES = {
 SUITE_NUMBERS = TLS13_SUITES | TLS12_SUITES
 """OpenSSL's suite name to the IANA number that the ASGI ``tls`` extension wants."""
 
-# P-521 is there for clients whose certificate key lies on it: in TLS 1.2 that needs the group.
-GROUPS = b"X25519:P-256:P-384:P-521"
+# The hybrid first: what is recorded today stays closed to a quantum computer. It costs 0.04 ms on
+# top of 0.20 ms of handshake, for clients that offer it. P-521 is there for clients whose
+# certificate key lies on it: in TLS 1.2 that needs the group.
+GROUPS = b"X25519MLKEM768:X25519:P-256:P-384:P-521"
 
 # The client's proof of possession: no SHA-1, no SHA-224. Ed448 stands here so that a client with
 # such a key gets an answer in HTTP.
@@ -57,6 +61,8 @@ _OPTIONS = (
     | _OP_NO_TX_CERTIFICATE_COMPRESSION
     | _OP_NO_RX_CERTIFICATE_COMPRESSION
 )
+
+_MAX_FILE_BYTES = 256 * 1024
 
 Verify = Callable[[SSL.Connection, X509, int, int, int], bool]
 
@@ -129,25 +135,30 @@ def _raw(context: SSL.Context) -> Any:
 
 def _load(context: SSL.Context, certificate_file: Path, key_file: Path) -> None:
     """Certificate chain and key, with an error that names the file."""
-    for file in (certificate_file, key_file):
-        try:
-            with file.open("rb") as opened:
-                opened.read(1)
-        except OSError as error:
-            raise CertificateFileError(f"{file}: {error.strerror}") from error
-    # An encrypted key would make OpenSSL ask for a passphrase on the terminal.
-    context.set_passwd_cb(lambda *_: b"")
+    _read(certificate_file)
     try:
         context.use_certificate_chain_file(str(certificate_file))
     except SSL.Error as error:
         raise CertificateFileError(f"{certificate_file}: no usable PEM certificate") from error
     try:
-        context.use_privatekey_file(str(key_file))
-    except SSL.Error as error:
-        raise CertificateFileError(
-            f"{key_file}: no usable PEM private key, or not the key of {certificate_file}"
-        ) from error
+        key = load_pem_private_key(_read(key_file), password=None)
+    except TypeError as error:  # what cryptography raises where a passphrase is missing
+        raise CertificateFileError(f"{key_file}: the private key is encrypted") from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise CertificateFileError(f"{key_file}: no usable PEM private key") from error
     try:
+        context.use_privatekey(cast("Any", key))
         context.check_privatekey()
-    except SSL.Error as error:
+    except (SSL.Error, TypeError) as error:
         raise CertificateFileError(f"{key_file}: not the key of {certificate_file}") from error
+
+
+def _read(file: Path) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(_MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise CertificateFileError(f"{file}: {error.strerror}") from error
+    if len(content) > _MAX_FILE_BYTES:
+        raise CertificateFileError(f"{file}: larger than {_MAX_FILE_BYTES} bytes")
+    return content

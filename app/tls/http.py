@@ -9,10 +9,8 @@ upgrade. Does not limit how long an endpoint takes.
 """
 
 import asyncio
-import re
 from collections import deque
-from typing import Any
-from urllib.parse import unquote_to_bytes
+from typing import Any, cast
 
 import httptools
 from uvicorn.config import Config
@@ -20,28 +18,15 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from app.tls import refusals
+from app.tls import refusals, request_rules
 from app.tls.connection import TlsConnection
 from app.tls.deadlines import NEVER
 from app.tls.limits import Limits
-from app.tls.refusals import Refusal
+from app.tls.refusals import Refusal, Refused
+from app.tls.request_rules import DECISIVE
 
-# RFC 9110 section 7.2 and RFC 3986 section 3.2.2, without user information, percent-encoding and
-# sub-delimiters, which no host of ours has; "_" occurs in container networks.
-_HOST = re.compile(rb"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
-# Origin-form (RFC 9112 section 3.2.1) in printable ASCII, without a fragment.
-_TARGET = re.compile(rb"/[!\"$-~]*")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_DECISIVE = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
-_VERSIONS = frozenset(("1.1", "1.0"))
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-
-class _Refused(Exception):  # noqa: N818 - a verdict, thrown through the parser's callbacks
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.status)
-        self.refusal = refusal
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -66,7 +51,8 @@ class HttpProtocol(HttpToolsProtocol):
         """A request has begun and is not complete."""
         self.in_headers = True
         self.header_bytes = 0
-        """Input since the last complete request, while headers are incomplete."""
+        """Input since the last complete request, while headers are incomplete. A piece in which
+        one request ends and the next begins counts whole."""
         self.piece = 0
         """Size of the piece of input being parsed."""
         self.checked: dict[bytes, bytes] = {}
@@ -103,7 +89,7 @@ class HttpProtocol(HttpToolsProtocol):
             self.last_response = True
         except httptools.HttpParserError as error:
             cause = error.__context__
-            self.refuse(cause.refusal if isinstance(cause, _Refused) else refusals.MALFORMED)
+            self.refuse(cause.refusal if isinstance(cause, Refused) else refusals.MALFORMED)
         if self.in_headers:
             # Counted here too: the parser shows a header line only when it is complete.
             self.header_bytes += len(data)
@@ -117,7 +103,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._end_after_those_here()
         return True
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Tell every request on this connection that its client is gone."""
         self.connections.discard(self)
         for cycle in (self.running, *self.waiting):
@@ -126,7 +112,7 @@ class HttpProtocol(HttpToolsProtocol):
                 cycle.message_event.set()
         self.waiting.clear()
         self.flow.resume_writing()
-        self.parser = None
+        self.parser = None  # type: ignore[assignment]  # breaks a reference cycle; nothing is parsed after this
 
     def expire(self) -> None:
         """The deadline of the current phase has passed."""
@@ -165,6 +151,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.url = b""
         self.headers = []
         self.checked.clear()
+        self.header_bytes = max(self.header_bytes, 0)
         self.incoming = self.in_headers = True
         deadline = self.loop.time() + self.limits.headers
         self.transport.deadline = min(self.transport.deadline, deadline)
@@ -174,18 +161,18 @@ class HttpProtocol(HttpToolsProtocol):
         if not self.in_headers:
             return
         name = name.lower()
-        if name in _DECISIVE and self.checked.setdefault(name, value) is not value:
-            raise _Refused(refusals.MALFORMED)
+        if name in DECISIVE and self.checked.setdefault(name, value) is not value:
+            raise Refused(refusals.MALFORMED)
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Refuse what has more than one meaning or is too large; else make the request."""
         self.in_headers = False
         version = self.parser.get_http_version()
-        self._check_headers(version)
-        scope = self._scope(version)
+        self._check_size()
+        request_rules.check(version, self.url, self.checked, self.limits)
         self.arriving = RequestResponseCycle(
-            scope=scope,
+            scope=cast("Any", self._scope(version)),
             transport=self.transport,
             flow=self.flow,
             logger=self.logger,
@@ -212,7 +199,7 @@ class HttpProtocol(HttpToolsProtocol):
             return
         self.arriving.body += body
         if len(self.arriving.body) > self.limits.max_body_bytes:
-            raise _Refused(refusals.BODY_TOO_LARGE)
+            raise Refused(refusals.BODY_TOO_LARGE)
 
     def on_message_complete(self) -> None:
         """The request is whole: answer it, or queue it behind the one being answered."""
@@ -221,7 +208,7 @@ class HttpProtocol(HttpToolsProtocol):
             return
         self.incoming = False
         self.in_headers = True
-        self.header_bytes = 0
+        self.header_bytes = -self.piece  # `data_received` adds it: it belongs to this request
         cycle.more_body = False
         cycle.message_event.set()
         if self.running is None:
@@ -268,27 +255,12 @@ class HttpProtocol(HttpToolsProtocol):
         self.transport.write(refusal.response(self.server_state.default_headers))
         self.transport.close_lingering()
 
-    def _check_headers(self, version: str) -> None:
-        """RFC 9112 sections 3.2 and 6.3; what llhttp already refuses is not repeated here."""
+    def _check_size(self) -> None:
+        """The exact cap, where what arrived since the last request may exceed it."""
         if self.header_bytes + self.piece > self.limits.max_header_bytes:
             size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
             if size > self.limits.max_header_bytes:
-                raise _Refused(refusals.HEADERS_TOO_LARGE)
-        checked = self.checked
-        if (
-            version not in _VERSIONS
-            or not _HOST.fullmatch(checked.get(b"host", b""))
-            or not _TARGET.fullmatch(self.url)
-        ):
-            raise _Refused(refusals.MALFORMED)
-        coding = checked.get(b"transfer-encoding")
-        length = checked.get(b"content-length")
-        if coding is not None and (
-            length is not None or version != "1.1" or coding.lower() != b"chunked"
-        ):
-            raise _Refused(refusals.MALFORMED)
-        if length is not None and int(length) > self.limits.max_body_bytes:
-            raise _Refused(refusals.BODY_TOO_LARGE)
+                raise Refused(refusals.HEADERS_TOO_LARGE)
 
     def _scope(self, version: str) -> dict[str, Any]:
         """The ASGI scope of the request whose headers are complete."""
@@ -300,7 +272,7 @@ class HttpProtocol(HttpToolsProtocol):
             "http_version": version,
             "method": self.parser.get_method().decode("ascii"),
             "scheme": self.scheme,
-            "path": _decoded(raw_path),
+            "path": request_rules.decoded(raw_path),
             "raw_path": raw_path,
             "query_string": query,
             "root_path": "",
@@ -311,20 +283,6 @@ class HttpProtocol(HttpToolsProtocol):
             | {"certbound.peer": presented.peer, "certbound.peer_error": presented.error},
             "extensions": {"tls": presented.extension},
         }
-
-
-def _decoded(raw_path: bytes) -> str:
-    """The path without percent-encoding; refused where that is not plain text (RFC 3986 2.1)."""
-    path = raw_path.decode("ascii")
-    if "%" not in path:
-        return path
-    try:
-        path = unquote_to_bytes(raw_path).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise _Refused(refusals.MALFORMED) from error
-    if _CONTROL.search(path):
-        raise _Refused(refusals.MALFORMED)
-    return path
 
 
 def _address(name: object) -> tuple[str, int] | None:

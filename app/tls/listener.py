@@ -20,11 +20,12 @@ import uvicorn
 
 from app.tls import context
 from app.tls.admission import Admission
-from app.tls.connection import Phase, Service, TlsConnection
+from app.tls.connection import TlsConnection
 from app.tls.deadlines import Sweeper
 from app.tls.http import HttpProtocol
 from app.tls.limits import Limits
 from app.tls.reload import ServerCertificate
+from app.tls.sending import Service
 
 logger = logging.getLogger("certbound.tls")
 
@@ -43,7 +44,7 @@ def nothing() -> None:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server without its signal handling, with connections of ours."""
+    """The server of uvicorn without its signal handling, with connections of ours."""
 
     def __init__(
         self, config: uvicorn.Config, service: Service, on_started: Callable[[], None]
@@ -53,7 +54,7 @@ class _Server(uvicorn.Server):
         self._on_started = on_started
 
     @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:  # type: ignore[override]  # an iterator is what contextmanager needs
+    def capture_signals(self) -> Iterator[None]:
         """Signals are handled by `serve`: uvicorn would raise them again at the end."""
         yield
 
@@ -124,12 +125,14 @@ async def serve(
     on_started: Callable[[list[tuple[str, int]]], None],
     on_stopping: Callable[[], None],
     on_reload: Callable[[], None] = nothing,
+    stop: asyncio.Event | None = None,
     reuse_port: bool = False,
 ) -> None:
-    """Serve until SIGTERM, SIGINT or cancellation; returns once all is closed.
+    """Serve until SIGTERM, SIGINT or `stop` is set; returns once all is closed.
 
     `on_started` gets the bound addresses in the order of `ports`; `on_stopping` is called before
-    anything is closed (to become "not ready"); `on_reload` after a SIGHUP.
+    anything is closed (to become "not ready"); `on_reload` after a SIGHUP. Outside a process's
+    main thread there are no signals, only `stop`.
 
     Raises:
         CertificateFileError: the server's certificate or key cannot be used.
@@ -146,7 +149,7 @@ async def serve(
 
     certificate = ServerCertificate(certificate_file, key_file, renew)
 
-    def stop() -> None:
+    def end() -> None:
         if server.should_exit:
             server.force_exit = True  # asked twice: do not wait for what is in flight
             return
@@ -157,12 +160,19 @@ async def serve(
         certificate.reload()
         on_reload()
 
-    watching = asyncio.create_task(certificate.watch())
+    async def end_when_told(told: asyncio.Event) -> None:
+        await told.wait()
+        end()
+
+    watching = [asyncio.create_task(certificate.watch())]
+    if stop is not None:
+        watching.append(asyncio.create_task(end_when_told(stop)))
     try:
-        with _signals({signal.SIGTERM: stop, signal.SIGINT: stop, signal.SIGHUP: reload}):
+        with _signals({signal.SIGTERM: end, signal.SIGINT: end, signal.SIGHUP: reload}):
             await server.serve(sockets)
     finally:
-        watching.cancel()
+        for task in watching:
+            task.cancel()
         for each in sockets:
             each.close()
 
@@ -175,7 +185,7 @@ def run(app: Application, *, loop: LoopName = "auto", **settings: Any) -> int:
 
 
 def loop_factory(loop: LoopName) -> Callable[[], asyncio.AbstractEventLoop]:
-    """uvloop where it can be imported and is not forbidden, else asyncio's own loop."""
+    """A loop of uvloop where it can be imported and is not forbidden, else asyncio's own loop."""
     if loop != "asyncio":
         try:
             import uvloop  # noqa: PLC0415 - has no build for every platform
@@ -188,7 +198,7 @@ def loop_factory(loop: LoopName) -> Callable[[], asyncio.AbstractEventLoop]:
 
 
 def _configuration(app: Application, service: Service) -> uvicorn.Config:
-    """uvicorn without anything that reads what clients claim (proxy headers) or logs by itself."""
+    """Make uvicorn without anything that reads what clients claim (proxy headers) or logs by itself."""
 
     def connection(
         *, config: uvicorn.Config, server_state: Any, app_state: dict[str, Any], _loop: Any

@@ -26,7 +26,7 @@ class Presented:
     """The ASGI ``tls`` extension."""
 
 
-def read(session: SSL.Connection, limits: Limits) -> Presented:
+def read_certificates(session: SSL.Connection, limits: Limits) -> Presented:
     """Take the client's certificates from a session whose handshake is complete.
 
     OpenSSL names the leaf and, on a server, the chain without it; both are asked for.

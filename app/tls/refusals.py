@@ -23,6 +23,14 @@ class Refusal:
         return b"".join((self.head, common, b"\r\n", self.body))
 
 
+class Refused(Exception):
+    """This request ends here, with `refusal`."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.status)
+        self.refusal = refusal
+
+
 def _refusal(status: HTTPStatus, description: str) -> Refusal:
     body = json.dumps(
         {"error": "invalid_request", "error_description": description}, separators=(",", ":")

@@ -25,6 +25,14 @@ _SLICE = 4 * _RECORD
 _new = ffi.new_allocator(should_clear_after_alloc=False)
 
 
+def _broken() -> SSL.Error:
+    """Why libssl gave up, for the log; empties the thread's error queue."""
+    code = lib.ERR_get_error()
+    reason = ffi.string(lib.ERR_reason_error_string(code)).decode() if code else "unknown"
+    lib.ERR_clear_error()
+    return SSL.Error(reason)
+
+
 class TlsSession(SSL.Connection):
     """Ends TLS for one client. Every method may raise `SSL.Error`; after that only `take` is of use."""
 
@@ -63,8 +71,7 @@ class TlsSession(SSL.Connection):
             return None
         if error == lib.SSL_ERROR_ZERO_RETURN:
             return b""
-        lib.ERR_clear_error()
-        raise SSL.Error("the client broke the protocol")
+        raise _broken()
 
     def encrypt(self, plaintext: bytes) -> bytes:
         """The records that carry `plaintext`, with whatever else was waiting to be sent."""
@@ -85,8 +92,7 @@ class TlsSession(SSL.Connection):
             rest = plaintext[done:] if done else plaintext
             written: int = lib.SSL_write(self._ssl, rest, len(rest))
             if written <= 0:
-                lib.ERR_clear_error()
-                raise SSL.Error("the session cannot send any more")
+                raise _broken()
             done += written
 
     def take(self) -> bytes:
