@@ -161,7 +161,8 @@ class Stage:
     def token(self, peer: PeerCertificate | None, **parameters: str) -> Answer:
         """A client credentials request; an empty parameter is left out, ``bot`` asks unless said."""
         fields = {"grant_type": "client_credentials", "client_id": "bot"} | parameters
-        return self.post(TOKEN_PATH, {k: v for k, v in fields.items() if v}, peer=peer)
+        path = self.house.door.issuer.path + TOKEN_PATH
+        return self.post(path, {k: v for k, v in fields.items() if v}, peer=peer)
 
     def claims(self, answer: Answer) -> dict[str, Any]:
         """The claims of the token in `answer`, verified as a resource server would."""
