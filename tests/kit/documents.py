@@ -3,9 +3,10 @@
 In a ``console`` block a line that begins with ``$ `` is a command, lines that begin with ``> ``
 continue it, and what follows up to the next command is its whole output. In a shown output ``…``
 stands for anything within its line, and a line that is ``…`` alone for any lines, or none. An
-``error_ref`` in it is a sample: the real one takes its place in later commands. A command must
-succeed unless the next one is ``echo $?``, which then shows how it ended. Words after ``console``
-name programs the block needs besides bash, curl, openssl and Python.
+``error_ref`` or a thumbprint in it is a sample: wherever it stands again, in an output or in a
+command, the real one must stand, or is typed. A command must succeed unless the next one is
+``echo $?``, which then shows how it ended. Words after ``console`` name programs the block needs
+besides bash, curl, openssl and Python.
 """
 
 import re
@@ -20,8 +21,12 @@ DOCUMENTS = (
 )
 
 _FENCE = re.compile(r"^```([^\n`]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_REF = re.compile(r"(?<![\w-])(?=[a-z]*[2-9])[2-9a-hjkmnp-z]{16}(?![\w-])")
-"""As `app.audit.new_ref` makes them; a digit tells one from a long word."""
+_SAMPLE = re.compile(
+    # a reference as app.audit.new_ref makes them; a digit tells one from a long word
+    r"(?<![\w-])(?:(?=[a-z]*[2-9])[2-9a-hjkmnp-z]{16}"
+    # SHA-256 in base64url: x5t#S256, or the kid of a signing key
+    r"|[A-Za-z0-9_-]{43})(?![\w-])"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +87,14 @@ def blocks(document: str) -> list[Block]:
 
 
 def samples(text: str) -> list[str]:
-    """The sample references in `text`, in order."""
-    return _REF.findall(text)
+    """The samples in `text`, in order."""
+    return _SAMPLE.findall(text)
 
 
 def compare(shown: tuple[str, ...], real: str, known: frozenset[str]) -> dict[str, str] | None:
     """What became of each sample in `shown`; None where `real` is not the shown output.
 
-    References in `known` are no samples: they have to be there as they stand.
+    Values in `known` are no samples: they have to be there as they stand.
     """
     names: dict[str, str] = {}
     pattern = "".join(
@@ -112,7 +117,7 @@ def _line_pattern(line: str, names: dict[str, str], known: frozenset[str]) -> st
 
 def _piece_pattern(piece: str, names: dict[str, str], known: frozenset[str]) -> str:
     pattern, position = "", 0
-    for match in _REF.finditer(piece):
+    for match in _SAMPLE.finditer(piece):
         if match[0] in known:
             continue
         pattern += re.escape(piece[position : match.start()])
@@ -121,5 +126,5 @@ def _piece_pattern(piece: str, names: dict[str, str], known: frozenset[str]) -> 
             pattern += f"(?P={names[match[0]]})"
             continue
         names[match[0]] = f"sample{len(names)}"
-        pattern += f"(?P<{names[match[0]]}>[2-9a-hjkmnp-z]{{16}})"
+        pattern += f"(?P<{names[match[0]]}>[A-Za-z0-9_-]{{{len(match[0])}}})"
     return pattern + re.escape(piece[position:])
