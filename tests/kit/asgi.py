@@ -88,23 +88,23 @@ class Stage:
         authority.issue(authority.directory(self.settings), name, wanted)
         return self.peer(name)
 
-    def add_client(
-        self, client_id: str, identity: Identity | None = None, **wishes: Sequence[str]
-    ) -> PeerCertificate | None:
-        """Register a client; without an identity, by a new certificate of the development CA."""
-        peer = None
-        if identity is None:
-            peer = self.issue(client_id, Request(san_uri=(f"spiffe://dev.local/{client_id}",)))
-            identity = by_certificate_name(self.settings.home / "certs" / f"{client_id}.crt")
-        clients.add(self.desk, client_id, identity, Wishes(**wishes))
+    def add_client(self, client_id: str, **wishes: Sequence[str]) -> PeerCertificate:
+        """Register a client by the name in a new certificate of the development CA."""
+        peer = self.issue(client_id, Request(san_uri=(f"spiffe://dev.local/{client_id}",)))
+        path = self.settings.home / "certs" / f"{client_id}.crt"
+        self.register(client_id, by_certificate_name(path), **wishes)
         return peer
 
     def add_self_signed(self, client_id: str, **wishes: Sequence[str]) -> PeerCertificate:
         """Register a client by a new self-signed certificate."""
         peer = self.issue(client_id, Request(dn=f"CN={client_id}", self_signed=True))
-        identity = by_certificates([self.settings.home / "certs" / f"{client_id}.crt"])
-        clients.add(self.desk, client_id, identity, Wishes(**wishes))
+        path = self.settings.home / "certs" / f"{client_id}.crt"
+        self.register(client_id, by_certificates([path]), **wishes)
         return peer
+
+    def register(self, client_id: str, identity: Identity, **wishes: Sequence[str]) -> None:
+        """Register a client that proves itself as `identity` says."""
+        clients.add(self.desk, client_id, identity, Wishes(**wishes))
 
     def add_resource(self, url: str, *scopes: str) -> None:
         """Register a protected resource."""

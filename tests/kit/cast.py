@@ -51,15 +51,8 @@ def cast_on(stage: Stage, elsewhere: Path) -> Cast:
     orphan = stage.add_client("orphan", trust_sets=("gone",))
     trust.remove(stage.desk, "gone")
     stage.add_client("files", resources=(OTHER_RESOURCE,), scopes=("files:read", "api:read"))
-    clients.add(
-        stage.desk,
-        "remote",
-        identity.by_jwks_uri("https://keys.example.invalid:1/jwks"),
-        clients.Wishes(),
-    )
+    stage.register("remote", identity.by_jwks_uri("https://keys.example.invalid:1/jwks"))
     _odd_rows(stage)
-    assert disabled is not None
-    assert orphan is not None
     return Cast(
         stage=stage,
         bot=stage.bot,
