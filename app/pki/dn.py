@@ -13,6 +13,9 @@ from app.pki import der
 from app.pki.attribute_types import keyword_of
 from app.pki.characters import require_visible
 
+# Names in the field have about ten attributes. Reading costs some 10 µs each, also for strangers.
+MAX_ATTRIBUTES = 256
+
 _NUMERIC = frozenset("0123456789 ")
 # X.680 41.4. Common lies inside PrintableString (@ _ * &) are refused: ill-formed is ill-formed.
 _PRINTABLE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 '()+,-./:=?")
@@ -46,13 +49,12 @@ Name = tuple[Rdn, ...]
 
 def read(name_der: bytes) -> Name:
     """The structure of a DER Name. Refuses ill-formed strings and invisible characters."""
-    rdns = []
-    for rdn in der.inside(der.single(name_der), der.SEQUENCE):
-        attributes = tuple(_attribute(pair) for pair in der.inside(rdn, der.SET))
-        if not attributes:
-            raise ValueError("empty relative distinguished name")
-        rdns.append(attributes)
-    return tuple(rdns)
+    pairs = [der.inside(rdn, der.SET) for rdn in der.inside(der.single(name_der), der.SEQUENCE)]
+    if sum(map(len, pairs)) > MAX_ATTRIBUTES:
+        raise ValueError(f"a distinguished name of more than {MAX_ATTRIBUTES} attributes")
+    if not all(pairs):
+        raise ValueError("empty relative distinguished name")
+    return tuple(tuple(map(_attribute, rdn)) for rdn in pairs)
 
 
 def value_of(element: der.Element) -> str | bytes:

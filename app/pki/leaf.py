@@ -24,6 +24,8 @@ from app.pki.subject_match import PresentedNames
 from app.tls.peer import thumbprint
 
 MAX_BYTES = 32 * 1024  # the TLS layer's cap for a whole chain; no single certificate may be larger
+# Public CAs stop at 100; a client has one or two. The rest would only cost time to compare.
+MAX_ALTERNATIVE_NAMES = 1000
 _MAX_SERIAL_OCTETS = 20  # RFC 5280 section 4.1.2.2
 
 
@@ -171,6 +173,8 @@ def _names(subject: bytes, extensions: x509.Extensions) -> PresentedNames:
         san = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return PresentedNames(canonical)
+    if len(list(san)) > MAX_ALTERNATIVE_NAMES:
+        raise ValueError(f"more than {MAX_ALTERNATIVE_NAMES} subject alternative names")
     for directory_name in san.get_values_for_type(x509.DirectoryName):
         dn.read(directory_name.public_bytes())
     return PresentedNames(

@@ -7,8 +7,8 @@ from app.pki.subject_match import (
     ATTRIBUTES,
     PresentedNames,
     SubjectMatch,
-    candidates,
     collision_key,
+    has_candidate,
 )
 
 
@@ -20,7 +20,7 @@ def near_miss(names: PresentedNames, match: SubjectMatch) -> str:
 
 def _registration(names: PresentedNames) -> str:
     """A pasteable command. It names a file: a stranger's words never enter a command."""
-    if not candidates(names):
+    if not has_candidate(names):
         return "the certificate has no name that a client could be registered by"
     return (
         "if this certificate is the client's, register its name: certbound client add ID "

@@ -7,6 +7,7 @@ address octet for octet, an e-mail address with its domain without ASCII case.
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
@@ -105,17 +106,24 @@ def candidates(names: PresentedNames) -> list[SubjectMatch]:
 
     Holds only values that `register` takes: never a wildcard or an empty name.
     """
-    found: list[SubjectMatch] = []
+    return list(dict.fromkeys(_offered(names)))
+
+
+def has_candidate(names: PresentedNames) -> bool:
+    """Whether `candidates` would offer anything, without looking further than the first."""
+    return next(_offered(names), None) is not None
+
+
+def _offered(names: PresentedNames) -> Iterator[SubjectMatch]:
     for attribute in ("san_uri", "san_dns", "san_email", "san_ip", "subject_dn"):
         for value in names.values(attribute):
             match = SubjectMatch(attribute, value)
             try:
                 takes = register(attribute, match.text) == match
             except ValueError:
-                takes = False
-            if takes and match not in found:
-                found.append(match)
-    return found
+                continue
+            if takes:
+                yield match
 
 
 def collision_key(match: SubjectMatch) -> str:

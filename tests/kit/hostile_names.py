@@ -63,6 +63,10 @@ def _ill_formed(world: World) -> Iterator[Hostile]:
     key = ca.key(label="attacker")
     number = world.root.sign(client_draft(name(C, O, ("CN", b"\x01", 0x02)), key, world.now))
     yield Hostile("cn_is_an_integer", "dn", (number,), key, bad, wire=False)
+    crowd = name(*([("OU", "x")] * 300), C, O, CN)
+    yield _case("dn_of_three_hundred_rdns", world, crowd, client="dn", reason=bad)
+    names = san(dns=[DNS, *(f"b{n}" for n in range(1000))])
+    yield _case("san_of_a_thousand_and_one", world, name(C, O, CN), names, client="dns", reason=bad)
     for label, more in (
         ("dns_with_nul", san(dns=[DNS + "\0.evil.example"])),
         ("dns_with_newline", san(dns=[DNS + "\n"])),
@@ -134,7 +138,7 @@ def _alternative(world: World) -> Iterator[Hostile]:
             "as_uri": san(uri=[f"https://{DNS}"]),
             "in_bare_uri": san(uri=[DNS]),
             "as_directory_name": san(directory=[name(("CN", DNS))]),
-            "many_others": san(dns=[f"bot{n}.kit.example" for n in range(500)]),
+            "many_others": san(dns=[f"bot{n}.kit.example" for n in range(800)]),
         },
         "uri": {
             "other_case": san(uri=[URI.replace("kit", "KIT")]),

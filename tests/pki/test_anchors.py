@@ -39,7 +39,10 @@ _BODY = base64.b64encode(_ROOT)
         (pem(_ROOT).replace(b"A", b"*", 1), "malformed"),
         (pem(_ROOT[:-9]), "block 1 is not a readable"),
         (pem(_ROOT) + pem(b"\x30\x00"), "block 2 is not a readable"),
-        (b"-----BEGIN CERTIFICATE-----\n" + _BODY + b"=\n-----END CERTIFICATE-----\n", "block 1"),
+        (
+            b"-----BEGIN CERTIFICATE-----\n" + b"=" + _BODY + b"\n-----END CERTIFICATE-----\n",
+            "block 1",
+        ),
         (
             b"-----BEGIN PRIVATE KEY-----\n" + _BODY + b"\n-----END PRIVATE KEY-----\n",
             "PRIVATE KEY, not CERTIFICATE",
