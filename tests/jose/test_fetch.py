@@ -197,7 +197,7 @@ def test_waiting_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         world.hold = asyncio.Event()
         began = time.monotonic()
         assert await world.ask("old") is None
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 30
         world.hold.set()
         await settle()
         assert world.kids() == ["old"]
@@ -333,7 +333,7 @@ def test_over_a_real_server(tmp_path: Path) -> None:
         answers["/jwks"] = Answer(document("new"), wait=20)
         began = time.monotonic()
         await remote.ensure(port_url, knows("old"))
-        assert time.monotonic() - began < 3.5
+        assert time.monotonic() - began < 15
         async with asyncio.timeout(2):  # the fetch ends with its own limit, about now
             while remote.status(port_url).problem is None:  # noqa: ASYNC110  # it has no event to wait for
                 await asyncio.sleep(0.01)

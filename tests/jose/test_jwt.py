@@ -5,7 +5,6 @@ import hashlib
 import hmac
 import json
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from app.jose.algorithms import ALGORITHMS, PrivateKey, public_jwk, spki
 from app.jose.jwk import thumbprint
 from app.jose.jwks import ServerKey, VerificationKeys, server_jwks
 from app.jose.jwt import InvalidToken, Signer, VerifiedClaims, unverified, verify
+from tests.kit.stopwatch import cheapest
 
 NOW = 1_800_000_000
 ISSUER = "https://as.example"
@@ -424,9 +424,7 @@ def test_a_der_signature_is_refused() -> None:
 def test_five_megabytes_cost_nothing(make: Callable[[str], str]) -> None:
     """The size is looked at before anything else."""
     token = make("A" * 5_000_000)
-    began = time.perf_counter()
-    refused(token, "size")
-    assert time.perf_counter() - began < 0.01
+    assert cheapest(lambda: refused(token, "size")) < 0.01
 
 
 @pytest.mark.parametrize("position", range(3))

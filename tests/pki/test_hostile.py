@@ -1,13 +1,13 @@
 """Every hostile certificate of the kit is refused, for the reason its name promises."""
 
 import functools
-import time
 
 import pytest
 
 from app.errors import Examination, Refused
 from app.pki import check
 from tests.kit.hostile_cases import hostile_cases
+from tests.kit.stopwatch import cheapest
 from tests.kit.world import Hostile, World, full_of_urls
 from tests.pki.judging import log_in, peer, refusal
 
@@ -48,9 +48,7 @@ def test_costs_little(name: str) -> None:
     case = cases()[name]
     client = world().clients[case.client_id]
     refusal(world(), client, case.chain)  # parses the trust set
-    started = time.process_time()
-    refusal(world(), client, case.chain)
-    assert time.process_time() - started < _CPU_PER_LOGIN
+    assert cheapest(lambda: refusal(world(), client, case.chain)) < _CPU_PER_LOGIN
 
 
 @pytest.mark.parametrize("client_id", sorted(world().clients))

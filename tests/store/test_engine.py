@@ -168,7 +168,7 @@ def test_a_server_that_is_not_there_is_unavailability(tmp_path: Path) -> None:
     start = time.monotonic()
     with pytest.raises(StoreUnavailable), db.begin():
         pass
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 30
 
 
 def test_a_lost_connection_heals(postgres: PostgresServer, postgres_template: str) -> None:
