@@ -18,7 +18,7 @@ from app.store.tables import audit as table
 from tests.store.chains import unbroken
 
 ROOT = Path(__file__).parents[2]
-ROUNDS = {"sqlite": 200, "postgresql": 50}
+ROUNDS = {"sqlite": 200, "postgresql": 30}
 LONG = 30.0
 """Seconds after which even a loaded machine must have answered."""
 
