@@ -3,6 +3,7 @@
 import datetime as dt
 import shutil
 import subprocess
+import time
 from ipaddress import ip_network
 from pathlib import Path
 
