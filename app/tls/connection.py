@@ -11,6 +11,7 @@ without saying anything (key updates, empty records) is cut off. Does not judge 
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any, Protocol, cast
@@ -111,7 +112,8 @@ class TlsConnection(SendingHalf, asyncio.Protocol):
         application, self._application = self._application, None
         # The session and the application hold on to each other through this object: let go, so
         # that the memory is free now and not at some later garbage collection.
-        self.__dict__.pop("_session", None)
+        with contextlib.suppress(AttributeError):  # none where the client was turned away
+            del self._session
         if application is not None:
             application.connection_lost(exc)
 

@@ -140,8 +140,9 @@ def _load(context: SSL.Context, certificate_file: Path, key_file: Path) -> None:
         context.use_certificate_chain_file(str(certificate_file))
     except SSL.Error as error:
         raise CertificateFileError(f"{certificate_file}: no usable PEM certificate") from error
+    pem = _read(key_file)
     try:
-        key = load_pem_private_key(_read(key_file), password=None)
+        key = load_pem_private_key(pem, password=None)
     except TypeError as error:  # what cryptography raises where a passphrase is missing
         raise CertificateFileError(f"{key_file}: the private key is encrypted") from error
     except (ValueError, UnsupportedAlgorithm) as error:

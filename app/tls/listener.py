@@ -9,6 +9,7 @@ asks for. Does not fork workers: with `reuse_port` several processes may share f
 import asyncio
 import contextlib
 import logging
+import resource
 import signal
 import socket
 import threading
@@ -37,6 +38,8 @@ Application = Callable[
 LoopName = Literal["auto", "uvloop", "asyncio"]
 
 _BACKLOG = 2048
+_OTHER_FILES = 256
+"""Database, logs, the event loop's own, outgoing connections."""
 
 
 def nothing() -> None:
@@ -139,6 +142,7 @@ async def serve(
         OSError: an address cannot be bound.
     """
     tls = context.build(certificate_file, key_file)
+    _allow_open_files(limits.max_connections)
     sockets = bind(host, ports, reuse_port=reuse_port)
     addresses = [(str(each.getsockname()[0]), int(each.getsockname()[1])) for each in sockets]
     service = Service(limits, tls, Admission(limits), Sweeper(limits))
@@ -220,6 +224,22 @@ def _configuration(app: Application, service: Service) -> uvicorn.Config:
         backlog=_BACKLOG,
         timeout_graceful_shutdown=max(1, int(service.limits.shutdown)),
     )
+
+
+def _allow_open_files(connections: int) -> None:
+    """Raise this process's soft limit so that the cap on connections is reached first.
+
+    Many systems start a process with 1024; without a free descriptor nobody could even be turned
+    away.
+    """
+    needed = connections + _OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        logger.warning("only %d of %d open files are allowed to this process", hard, needed)
+        needed = hard
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ class Presented:
     peer: PeerCertificate | None
     """The certificate whose key signed the handshake; None when there is none or `error` is set."""
     error: str | None
-    """``certificate_malformed`` when the client sent more than the caps allow."""
+    """``certificate_malformed`` when the client sent more than the caps allow, or no DER."""
     extension: dict[str, Any]
     """The ASGI ``tls`` extension."""
 
@@ -63,7 +63,10 @@ def _certificates(session: SSL.Connection, limits: Limits) -> tuple[list[bytes],
     certificates = [leaf, *(session.get_peer_cert_chain() or ())]
     if len(certificates) > limits.max_chain_certificates:
         return [], "certificate_malformed"
-    ders = [crypto.dump_certificate(crypto.FILETYPE_ASN1, each) for each in certificates]
+    try:
+        ders = [crypto.dump_certificate(crypto.FILETYPE_ASN1, each) for each in certificates]
+    except crypto.Error:
+        return [], "certificate_malformed"
     if sum(map(len, ders)) > limits.max_chain_bytes:
         return [], "certificate_malformed"
     return ders, None
