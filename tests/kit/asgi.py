@@ -199,10 +199,10 @@ def peer_of(path: Path, with_chain: Sequence[bytes] = ()) -> PeerCertificate:
     return PeerCertificate(der, tuple(with_chain), "TLSv1.3", "TLS_AES_128_GCM_SHA256")
 
 
-def make_home(home: Path) -> Path:
+def make_home(home: Path, **flags: Any) -> Path:
     """A home as ``certbound quickstart`` makes it."""
     home.mkdir(parents=True, exist_ok=True)
-    for _part in quickstart.quickstart(config.load(home, environ={}).settings):
+    for _part in quickstart.quickstart(settings_for(home, **flags)):
         pass
     return home
 

@@ -51,7 +51,7 @@ def cast_on(stage: Stage, elsewhere: Path) -> Cast:
     orphan = stage.add_client("orphan", trust_sets=("gone",))
     trust.remove(stage.desk, "gone")
     stage.add_client("files", resources=(OTHER_RESOURCE,), scopes=("files:read", "api:read"))
-    stage.register("remote", identity.by_jwks_uri("https://keys.example.invalid:1/jwks"))
+    stage.register("remote", identity.by_jwks_uri("https://127.0.0.1:1/jwks"))
     _odd_rows(stage)
     return Cast(
         stage=stage,
