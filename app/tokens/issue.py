@@ -8,6 +8,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
+from app import clock
 from app.audit import CertificateEvidence, TokenIssued
 from app.binding import mtls
 from app.jose.jwt import Signer
@@ -43,6 +44,15 @@ def evidence(trusted: TrustedCertificate) -> CertificateEvidence:
     )
 
 
+def new_jti() -> str:
+    """A token identifier: unique without asking the store (96 random bits in its millisecond).
+
+    It begins with the time, as `iat` tells anyway, because ascending keys cost the store half: new
+    rows land on one page of the index instead of anywhere in it.
+    """
+    return f"{clock.now_ms():012x}{secrets.token_urlsafe(12)}"
+
+
 def prepare(issue: Issue, *, issuer: str, signer: Signer, now: int) -> Issuance:
     """The claims (RFC 9068 section 2.2) and records for `issue`, bound to its certificate.
 
@@ -51,7 +61,7 @@ def prepare(issue: Issue, *, issuer: str, signer: Signer, now: int) -> Issuance:
     trusted = issue.client.certificate
     client_id = issue.client.client.client_id
     expires_at = min(now + issue.lifetime, trusted.not_after)
-    jti = secrets.token_urlsafe(16)  # 128 bits: unique without asking the store
+    jti = new_jti()
     scope = " ".join(issue.scope)
     claims: dict[str, Any] = {
         "iss": issuer,
