@@ -177,6 +177,7 @@ class TlsConnection(SendingHalf, asyncio.Protocol):
         self.presented = read_certificates(self._session, self._service.limits)
         self._phase = Phase.OPEN
         self.deadline = NEVER
+        self._quiet = 0  # a chain above our limits is refused in HTTP, not for its size here
         if self._session.get_protocol_version() == SSL.TLS1_3_VERSION:
             # Only session tickets are left to be sent; they can share the response's packet.
             self._tickets_waiting = True
