@@ -20,6 +20,8 @@ from OpenSSL import crypto
 from app.pki import openssl
 from app.pki.key_policy import issuer_key_fault
 from app.pki.leaf import Leaf, read_leaf
+from app.pki.permitted import ANYTHING, Permitted
+from app.pki.spiffe import require_trust_domain
 
 MAX_PEM_BYTES = 1024 * 1024
 # Path building is worst where many CAs share a name: 250 of them took OpenSSL 19 ms. 200 stays
@@ -42,8 +44,12 @@ class TrustSet:
     """Paths end here. An intermediate may be pinned as an anchor; its own issuer then is not asked."""
     intermediates: tuple[bytes, ...] = ()
     """Path material that clients need not send. Not trusted by itself."""
+    permitted: Permitted = ANYTHING
+    """Names these anchors may vouch for; empty: any."""
+    trust_domain: str | None = None
+    """The SPIFFE trust domain whose bundle these anchors are; None: no SPIFFE bundle."""
     digest: bytes = field(init=False, compare=False, repr=False)
-    """SHA-256 over name and certificates, computed once: a key for caches."""
+    """SHA-256 over everything above, computed once: a key for caches."""
 
     def __post_init__(self) -> None:
         if not self.anchors:
@@ -52,6 +58,8 @@ class TrustSet:
             raise ValueError(
                 f"trust set {self.name!r} has more than {MAX_CERTIFICATES} certificates"
             )
+        if self.trust_domain is not None:
+            require_trust_domain(self.trust_domain)
         object.__setattr__(self, "digest", _digest(self))
         material(self)
 
@@ -128,6 +136,7 @@ def _digest(trust_set: TrustSet) -> bytes:
     digest = hashlib.sha256(f"{len(trust_set.anchors)} {trust_set.name}".encode())
     for certificate in (*trust_set.anchors, *trust_set.intermediates):
         digest.update(hashlib.sha256(certificate).digest())
+    digest.update(trust_set.permitted.digest + (trust_set.trust_domain or "").encode())
     return digest.digest()
 
 

@@ -112,7 +112,8 @@ def by_path(
 ) -> TrustedCertificate:
     """Trust by a path to an anchor of the first of `trust_sets` that has one. Raises Refused.
 
-    Notes, in order: readable, dates, key, usage, signature, chain. A thorough examination gets all
+    Notes, in order: readable, dates, key, usage, signature, chain, permitted names (where the set
+    has such bounds; a certificate beyond them may yet be vouched for by another set). A thorough examination gets all
     of them before `Refused` is raised.
     """
     inputs = (_digest(peer.presented), tuple(each.digest for each in trust_sets))
@@ -208,15 +209,25 @@ def _examine_chain(
     exam: Examination, leaf: Leaf, presented: list[Leaf], trust_sets: Sequence[TrustSet], now: int
 ) -> tuple[Path, str] | None:
     refusals = []
+    out_of_bounds = None
     for trust_set in trust_sets:
         try:
             path = find_path(leaf, presented, material(trust_set), now)
         except NoPath as refusal:
             refusals.append(refusal)
             continue
+        permitted = trust_set.permitted
+        if (fault := permitted.fault(leaf.facts.names)) is not None:
+            out_of_bounds = permitted.finding(f"{fault}, vouched for by {trust_set.name}")
+            continue
         steps = " ← ".join(each.facts.subject for each in path.certificates)
         exam.note(Finding("chain", f"{steps} (trust set {trust_set.name})"))
+        if permitted:
+            exam.note(Finding("permitted names", f"inside {' or '.join(permitted.texts)}"))
         return path, trust_set.name
+    if out_of_bounds is not None:
+        exam.note(out_of_bounds)
+        return None
     if not refusals:
         refusals.append(NoPath(Reason.ISSUER_UNKNOWN, "the client has no trust set", "a trust set"))
     exam.note(min(refusals, key=_vagueness).finding())
