@@ -1,9 +1,10 @@
-"""Fetching a small JSON document from a URL that a client registered, as if it were hostile.
+"""Fetching a document from a URL that somebody registered, as if it were hostile.
 
-Guarantees: https only; the address that was judged is the address that is connected to (the name
-is resolved once, so it cannot be rebound in between), while certificate and SNI are checked
-against the name; no redirect, cookie, proxy or credential; `TIME_LIMIT` seconds in all, name
-resolution included; at most `MAX_DOCUMENT` octets read. Says nothing about what the document means.
+Guarantees: only the schemes that the `Limits` name (https alone, unless the content is signed by
+itself); the address that was judged is the address that is connected to (the name is resolved
+once, so it cannot be rebound in between), while certificate and SNI are checked against the name;
+no redirect, cookie, proxy or credential; the seconds and octets of the `Limits` and no more, name
+resolution included. Says nothing about what the document means.
 """
 
 import asyncio
@@ -33,7 +34,28 @@ MAX_DOCUMENT = 64 * 1024
 MAX_URL = 2048
 RESOLVER_THREADS = 8
 """Look-ups under way at once. A hung resolver holds these and nothing else of the process."""
-CONTENT_TYPES = frozenset({"application/json", "application/jwk-set+json"})
+DEFAULT_PORTS = {"https": 443, "http": 80}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one kind of document may cost and look like."""
+
+    seconds: float = TIME_LIMIT
+    """For everything, name resolution included."""
+    connect_seconds: float = CONNECT_LIMIT
+    """For one address."""
+    octets: int = MAX_DOCUMENT
+    content_types: frozenset[str] | None = frozenset(
+        {"application/json", "application/jwk-set+json"}
+    )
+    """None: whatever the server calls it."""
+    schemes: frozenset[str] = frozenset({"https"})
+    """Plain http only for what carries its own signature."""
+
+
+JSON_DOCUMENT = Limits()
+"""A JSON document that a token request may be waiting for."""
 
 _HOST = re.compile(r"\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 
@@ -56,19 +78,20 @@ class Target:
     host: str
     port: int
     path: str
+    scheme: str = "https"
 
     @property
     def authority(self) -> str:
         """As in the Host header."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == 443 else f"{host}:{self.port}"  # noqa: PLR2004  # the https port
+        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
 
-def examine_url(url: str) -> Target:
-    """The parts of a URL that may be registered as `jwks_uri`. Resolves nothing.
+def examine_url(url: str, schemes: frozenset[str] = JSON_DOCUMENT.schemes) -> Target:
+    """The parts of a URL that may be registered, as `jwks_uri` for instance. Resolves nothing.
 
     Raises:
-        FetchRefused: it is not plain https; the message is for people.
+        FetchRefused: it is no plain URL of one of `schemes`; the message is for people.
 
     """
     if len(url) > MAX_URL or not all("!" <= c <= "~" and c not in '"\\<>^`{|}' for c in url):
@@ -78,8 +101,9 @@ def examine_url(url: str) -> Target:
         port = parts.port
     except ValueError:
         raise FetchRefused("the URL cannot be read") from None
-    if parts.scheme != "https":
-        raise FetchRefused("the URL must begin with https://")
+    if parts.scheme not in schemes or parts.scheme not in DEFAULT_PORTS:
+        starts = " or ".join(f"{scheme}://" for scheme in sorted(schemes, reverse=True))
+        raise FetchRefused(f"the URL must begin with {starts}")
     if "#" in url:
         raise FetchRefused("the URL must have no fragment")
     if "@" in parts.netloc:
@@ -88,7 +112,37 @@ def examine_url(url: str) -> Target:
     if not _HOST.fullmatch(host) or port == 0:
         raise FetchRefused("the URL must name a host and, if any, a port from 1 to 65535")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Target(host.strip("[]").lower(), port or 443, path)
+    port = port or DEFAULT_PORTS[parts.scheme]
+    return Target(host.strip("[]").lower(), port, path, parts.scheme)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is posted where a document is asked for by its content (OCSP)."""
+
+    body: bytes
+    content_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Errand:
+    target: Target
+    limits: Limits
+    question: Question | None
+
+    def headers(self) -> dict[str, str]:
+        accepted = self.limits.content_types
+        headers = {
+            "Host": self.target.authority,
+            "Accept": "*/*" if accepted is None else ", ".join(sorted(accepted)),
+            "Accept-Encoding": "identity",
+            "Connection": "close",
+            "User-Agent": "certbound",
+        }
+        if self.question is not None:
+            headers["Content-Type"] = self.question.content_type
+            headers["Content-Length"] = str(len(self.question.body))
+        return headers
 
 
 def _system_resolve(host: str, port: int) -> Sequence[str]:
@@ -112,21 +166,23 @@ class RemoteDocuments:
         self._resolver_slots = threading.BoundedSemaphore(RESOLVER_THREADS)
         self._context: ssl.SSLContext | None = None
 
-    async def fetch(self, url: str) -> bytes:
-        """The document at `url`.
+    async def fetch(
+        self, url: str, limits: Limits = JSON_DOCUMENT, question: Question | None = None
+    ) -> bytes:
+        """The document at `url`, or the answer there to a posted `question`.
 
         Raises:
             FetchRefused: the URL or one of its addresses is not fetched from.
             FetchFailed: no such document within the limits.
 
         """
-        target = examine_url(url)
+        errand = _Errand(examine_url(url, limits.schemes), limits, question)
         try:
-            async with asyncio.timeout(TIME_LIMIT):
-                addresses = await self._addresses(target)
-                return await self._from_first(target, addresses)
+            async with asyncio.timeout(limits.seconds):
+                addresses = await self._addresses(errand.target)
+                return await self._from_first(errand, addresses)
         except TimeoutError:
-            raise FetchFailed(f"no complete answer within {TIME_LIMIT:g} seconds") from None
+            raise FetchFailed(f"no complete answer within {limits.seconds:g} seconds") from None
 
     async def _addresses(self, target: Target) -> Sequence[str]:
         """All addresses of the host, each of them judged; one bad one spoils the name."""
@@ -167,10 +223,10 @@ class RemoteDocuments:
             with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
                 loop.call_soon_threadsafe(deliver, addresses, failure)
 
-        threading.Thread(target=work, name="jwks-uri-resolver", daemon=True).start()
+        threading.Thread(target=work, name="url-resolver", daemon=True).start()
         return await answer
 
-    async def _from_first(self, target: Target, addresses: Sequence[str]) -> bytes:
+    async def _from_first(self, errand: _Errand, addresses: Sequence[str]) -> bytes:
         import httpx2  # noqa: PLC0415  # 65 ms of start-up that most deployments never need
 
         if self._context is None:
@@ -183,12 +239,13 @@ class RemoteDocuments:
             transport = httpx2.AsyncHTTPTransport(verify=self._context, trust_env=False)
             try:
                 async with transport:
-                    return await self._get(transport, target, address)
+                    return await self._get(transport, errand, address)
             except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
                 problem = f"{address}: {error}"
             except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
                 raise FetchFailed(f"{type(error).__name__}: {error}"[:200]) from error
-        raise FetchFailed(f"no connection to {target.authority} ({problem or 'timed out'})"[:200])
+        authority = errand.target.authority
+        raise FetchFailed(f"no connection to {authority} ({problem or 'timed out'})"[:200])
 
     def _make_context(self) -> ssl.SSLContext:
         context = ssl.create_default_context()
@@ -197,47 +254,47 @@ class RemoteDocuments:
         return context
 
     async def _get(
-        self, transport: "httpx2.AsyncHTTPTransport", target: Target, address: str
+        self, transport: "httpx2.AsyncHTTPTransport", errand: _Errand, address: str
     ) -> bytes:
         """One request on a bare transport: what a client would add is not there to be misused."""
         import httpx2  # noqa: PLC0415  # as above
 
+        target, limits, question = errand.target, errand.limits, errand.question
         host = f"[{address}]" if ":" in address else address
-        limits = dict.fromkeys(("read", "write", "pool"), TIME_LIMIT) | {"connect": CONNECT_LIMIT}
+        seconds = dict.fromkeys(("read", "write", "pool"), limits.seconds)
         request = httpx2.Request(
-            "GET",
-            f"https://{host}:{target.port}{target.path}",
-            headers={
-                "Host": target.authority,
-                "Accept": ", ".join(sorted(CONTENT_TYPES)),
-                "Accept-Encoding": "identity",
-                "Connection": "close",
-                "User-Agent": "certbound",
+            "GET" if question is None else "POST",
+            f"{target.scheme}://{host}:{target.port}{target.path}",
+            headers=errand.headers(),
+            content=None if question is None else question.body,
+            extensions={
+                "sni_hostname": target.host,
+                "timeout": seconds | {"connect": limits.connect_seconds},
             },
-            extensions={"sni_hostname": target.host, "timeout": limits},
         )
         response = await transport.handle_async_request(request)
         try:
-            _examine_head(response)
-            return await _read(response.aiter_raw())
+            _examine_head(response, limits)
+            return await _read(response.aiter_raw(), limits)
         finally:
             await response.aclose()
 
 
-def _examine_head(response: "httpx2.Response") -> None:
+def _examine_head(response: "httpx2.Response", limits: Limits) -> None:
     if response.status_code != 200:  # noqa: PLR2004  # anything else, redirects too, is no document
         raise FetchFailed(f"the answer has status {response.status_code}; needed is 200")
     media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if media_type not in CONTENT_TYPES:
-        raise FetchFailed("the answer's Content-Type is not application/json or jwk-set+json")
+    accepted = limits.content_types
+    if accepted is not None and media_type not in accepted:
+        raise FetchFailed(f"the answer's Content-Type is not {' or '.join(sorted(accepted))}")
     if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
         raise FetchFailed("the answer is compressed although that was not asked for")
 
 
-async def _read(chunks: AsyncIterator[bytes]) -> bytes:
+async def _read(chunks: AsyncIterator[bytes], limits: Limits) -> bytes:
     document = bytearray()
     async for chunk in chunks:
         document += chunk
-        if len(document) > MAX_DOCUMENT:
-            raise FetchFailed(f"the document is larger than {MAX_DOCUMENT} octets")
+        if len(document) > limits.octets:
+            raise FetchFailed(f"the document is larger than {limits.octets} octets")
     return bytes(document)
