@@ -1,10 +1,11 @@
 """Trust sets: the CA certificates that an operator pinned, and nothing else.
 
 Guarantees that a `TrustSet` holds at least one anchor, that every certificate in it is a readable
-X.509 v3 CA with an acceptable key, and that two sets are equal exactly when their bytes are. The
-system's root certificates are never consulted, an anchor is never found by name alone, and a
-client's registered certificate never becomes one. Expired anchors are taken here and fail later,
-on the path, where the clock is. Errors: ValueError naming the certificate.
+X.509 v3 CA with an acceptable key, or among the intermediates one that may sign CRLs and nothing
+else, and that two sets are equal exactly when their bytes and policies are. The system's root
+certificates are never consulted, an anchor is never found by name alone, and a client's registered
+certificate never becomes one. Expired anchors are taken here and fail later, on the path, where
+the clock is. Errors: ValueError naming the certificate.
 """
 
 import binascii
@@ -21,6 +22,7 @@ from app.pki import openssl
 from app.pki.key_policy import issuer_key_fault
 from app.pki.leaf import Leaf, read_leaf
 from app.pki.permitted import ANYTHING, Permitted
+from app.pki.revocation_policy import OFF, RevocationPolicy
 from app.pki.spiffe import require_trust_domain
 
 MAX_PEM_BYTES = 1024 * 1024
@@ -48,6 +50,7 @@ class TrustSet:
     """Names these anchors may vouch for; empty: any."""
     trust_domain: str | None = None
     """The SPIFFE trust domain whose bundle these anchors are; None: no SPIFFE bundle."""
+    revocation: RevocationPolicy = OFF
     digest: bytes = field(init=False, compare=False, repr=False)
     """SHA-256 over everything above, computed once: a key for caches."""
 
@@ -74,7 +77,8 @@ class TrustSet:
         operator trusts a sub-CA alone.
         """
         certificates = load_pem_bundle(data)
-        roots = tuple(c for c in certificates if read_leaf(c).facts.self_issued)
+        read = {each: read_leaf(each) for each in certificates}
+        roots = tuple(c for c in certificates if read[c].facts.self_issued and may_sign(read[c]))
         if not roots:
             return cls(name, tuple(certificates))
         return cls(name, roots, tuple(c for c in certificates if c not in roots))
@@ -88,18 +92,27 @@ class Material:
     intermediates: tuple[Leaf, ...]
     openssl_anchors: tuple[crypto.X509, ...]
     openssl_intermediates: tuple[crypto.X509, ...]
+    crl_signers: tuple[Leaf, ...] = ()
+    """Certificates that sign CRLs in a CA's name and nothing else. Never path material."""
+
+    def signers_of_crls(self) -> tuple[Leaf, ...]:
+        """Every certificate of the set that may sign a CRL."""
+        everything = (*self.anchors, *self.intermediates, *self.crl_signers)
+        return tuple(each for each in everything if may_sign_crls(each))
 
 
 @lru_cache(maxsize=256)  # trust sets of one registry; parsing costs some 30 µs per certificate
 def material(trust_set: TrustSet) -> Material:
     """The parsed set; the same object for equal sets. Raises ValueError."""
     anchors = _parsed(trust_set.name, trust_set.anchors)
-    intermediates = _parsed(trust_set.name, trust_set.intermediates)
+    others = _parsed(trust_set.name, trust_set.intermediates, crl_signers=True)
+    intermediates = tuple(each for each in others if may_sign(each))
     return Material(
         anchors,
         intermediates,
         tuple(openssl.load(anchor.certificate) for anchor in anchors),
         tuple(openssl.load(each.certificate) for each in intermediates),
+        tuple(each for each in others if not may_sign(each)),
     )
 
 
@@ -136,39 +149,57 @@ def _digest(trust_set: TrustSet) -> bytes:
     digest = hashlib.sha256(f"{len(trust_set.anchors)} {trust_set.name}".encode())
     for certificate in (*trust_set.anchors, *trust_set.intermediates):
         digest.update(hashlib.sha256(certificate).digest())
+    digest.update(hashlib.sha256(trust_set.revocation.identity).digest())
     digest.update(trust_set.permitted.digest + (trust_set.trust_domain or "").encode())
     return digest.digest()
 
 
-def _parsed(name: str, certificates: tuple[bytes, ...]) -> tuple[Leaf, ...]:
+def _parsed(
+    name: str, certificates: tuple[bytes, ...], *, crl_signers: bool = False
+) -> tuple[Leaf, ...]:
     return tuple(
-        _authority(f"trust set {name!r}, certificate {number}", certificate)
+        _authority(f"trust set {name!r}, certificate {number}", certificate, crl_signers)
         for number, certificate in enumerate(certificates, 1)
     )
 
 
-def _authority(where: str, encoded: bytes) -> Leaf:
+def _authority(where: str, encoded: bytes, crl_signers: bool) -> Leaf:  # noqa: FBT001 - handed through
     try:
         leaf = read_leaf(encoded)
     except ValueError as problem:
         raise ValueError(f"{where} is not readable: {problem}") from problem
     where = f"{where} ({leaf.facts.subject})"
-    if not leaf.facts.is_ca:
-        raise ValueError(
-            f"{where} is not a CA certificate; a client's own certificate is registered with "
-            "certbound client add ID --method self_signed_tls_client_auth --cert FILE"
-        )
-    if not may_sign(leaf.certificate):
-        raise ValueError(f"{where} has a key usage without keyCertSign")
+    if not (crl_signers and not may_sign(leaf) and may_sign_crls(leaf)):
+        _require_ca(where, leaf)
     if (fault := issuer_key_fault(leaf.public_key)) is not None:
         raise ValueError(f"{where} has a key that is not accepted: {fault}")
     return leaf
 
 
-def may_sign(certificate: x509.Certificate) -> bool:
+def _require_ca(where: str, leaf: Leaf) -> None:
+    if not leaf.facts.is_ca:
+        raise ValueError(
+            f"{where} is not a CA certificate; a client's own certificate is registered with "
+            "certbound client add ID --method self_signed_tls_client_auth --cert FILE"
+        )
+    if not may_sign(leaf):
+        raise ValueError(f"{where} has a key usage without keyCertSign")
+
+
+def may_sign(leaf: Leaf) -> bool:
     """Whether keyUsage, where present, allows signing certificates."""
+    usage = _key_usage(leaf)
+    return usage is None or usage.key_cert_sign
+
+
+def may_sign_crls(leaf: Leaf) -> bool:
+    """Whether a certificate may sign CRLs: by its keyUsage, or as a CA that has none."""
+    usage = _key_usage(leaf)
+    return leaf.facts.is_ca if usage is None else usage.crl_sign
+
+
+def _key_usage(leaf: Leaf) -> x509.KeyUsage | None:
     try:
-        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+        return leaf.certificate.extensions.get_extension_for_class(x509.KeyUsage).value
     except x509.ExtensionNotFound:
-        return True
-    return usage.key_cert_sign
+        return None

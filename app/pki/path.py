@@ -132,7 +132,7 @@ def _by_encoding(leaf: Leaf, presented: list[Leaf], material: Material) -> dict[
 
 def _examine_issuer(below: Leaf, issuer: Leaf) -> None:
     """What is ours to demand of each step, whoever else demanded it before."""
-    if not issuer.facts.is_ca or not may_sign(issuer.certificate):
+    if not issuer.facts.is_ca or not may_sign(issuer):
         raise NoPath(
             Reason.CHAIN_INVALID,
             f"{issuer.facts.subject} signed {below.facts.subject} but is not a CA that may",

@@ -2,10 +2,12 @@
 
 import base64
 import ssl
+from typing import Any
 
 import pytest
 
 from app.pki.anchors import MAX_CERTIFICATES, MAX_PEM_BYTES, TrustSet, load_pem_bundle, material
+from app.pki.revocation_policy import RevocationPolicy
 from tests.kit import ca
 from tests.kit.ca import name, root, usage
 from tests.kit.world import World
@@ -94,8 +96,12 @@ def _weak() -> bytes:
 
 
 def _not_signing() -> bytes:
+    return _signing("digital_signature")
+
+
+def _signing(*usages: str) -> bytes:
     draft = ca.ca_draft(name(("CN", "crl")), ca.key(label="crl-only"), _WORLD.now)
-    return _WORLD.root.sign(draft.plus(usage("crl_sign")))
+    return _WORLD.root.sign(draft.plus(usage(*usages)))
 
 
 @pytest.mark.parametrize(
@@ -118,3 +124,46 @@ def test_what_can_be_no_anchor(anchors: tuple[bytes, ...], says: str) -> None:
     if anchors:
         with pytest.raises(ValueError, match=says):
             TrustSet("bad", (_ROOT,), anchors)
+
+
+def test_a_signer_of_crls_may_stand_beside_the_anchors() -> None:
+    """It is no anchor and no path material, but the set knows it as a signer of CRLs."""
+    signer = _signing("crl_sign")
+    with pytest.raises(ValueError, match="keyCertSign"):
+        TrustSet("bad", (signer,))
+    known = material(TrustSet("crls", (_ROOT,), (signer,)))
+    assert known.intermediates == ()
+    assert [each.facts.subject for each in known.crl_signers] == ["CN=crl"]
+    assert len(known.signers_of_crls()) == 2
+
+
+def test_a_bundle_with_a_signer_of_crls_makes_no_anchor_of_it() -> None:
+    """A CA may certify a key of its own for CRLs alone: the same name twice, and still no root."""
+    draft = ca.ca_draft(_WORLD.root.subject, ca.key(label="crl-only"), _WORLD.now)
+    signer = _WORLD.root.sign(draft.plus(usage("crl_sign")))
+    trust_set = TrustSet.from_pem("crls", pem(_ROOT, signer))
+    assert (trust_set.anchors, trust_set.intermediates) == ((_ROOT,), (signer,))
+
+
+def test_the_revocation_policy_is_part_of_the_set() -> None:
+    """Sets that differ in it only are two sets: no verdict of one serves the other."""
+    strict = TrustSet("one", (_ROOT,), revocation=RevocationPolicy("crl"))
+    assert strict != TrustSet("one", (_ROOT,))
+    assert strict.digest != TrustSet("one", (_ROOT,)).digest
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        {"mode": "delta"},
+        {"fail": "never"},
+        {"max_staleness": -1},
+        {"mode": "ocsp"},
+        {"mode": "ocsp", "urls": ("http://a", "http://b")},
+        {"urls": ("http://a",) * 17},
+    ],
+)
+def test_a_policy_without_meaning_is_refused(policy: dict[str, Any]) -> None:
+    """A mode nobody knows must not end up as no check at all."""
+    with pytest.raises(ValueError, match=r"revocation|staleness|URL"):
+        RevocationPolicy(**policy)
