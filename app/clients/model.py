@@ -55,9 +55,9 @@ def _registered(row: CredentialRow) -> Registered:
         thumbprint=row.thumbprint,
         spki_sha256=row.spki_sha256,
         spki_der=row.spki_der,
-        state=row.state,
+        state="active" if row.state == "active" else "retired",
         activate_at=row.activate_at or 0,
-        retired_at=row.retired_at,
+        retired_at=row.retire_at if row.retired_at is None else row.retired_at,
     )
 
 

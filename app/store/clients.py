@@ -1,12 +1,22 @@
 """Clients, as registered. Whoever adds or changes one does so inside `registry.change`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from sqlalchemy import Connection, RowMapping, delete, select, update
 
 from app.store.engine import insert_if_absent
-from app.store.tables import clients
+from app.store.tables import (
+    certificate_days,
+    certificate_resources,
+    certificate_uses,
+    clients,
+    expiry_notices,
+    key_holders,
+)
+
+_OF_A_CLIENT = (certificate_uses, certificate_days, certificate_resources, expiry_notices)
+"""What is known of a client without a foreign key, and goes with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +37,10 @@ class ClientRow:
     resources: tuple[str, ...] = ()
     trust_sets: tuple[str, ...] = ()
     disabled_at: int | None = None
+    tenant: str = ""
+    risk: str = ""
+    resource_class: str = ""
+    spiffe_id: str | None = None
 
 
 def add(conn: Connection, client: ClientRow) -> bool:
@@ -70,9 +84,55 @@ def enable(conn: Connection, client_id: str, at: int) -> bool:
     return conn.execute(query.values(disabled_at=None, updated_at=at)).rowcount == 1
 
 
+def label(
+    conn: Connection,
+    client_id: str,
+    at: int,
+    *,
+    tenant: str | None = None,
+    risk: str | None = None,
+    resource_class: str | None = None,
+) -> bool:
+    """Give the client these labels, the others stay; False when it is unknown.
+
+    The keys it holds move to the new tenant with it.
+    """
+    given = {"tenant": tenant, "risk": risk, "resource_class": resource_class}
+    labels = {name: value for name, value in given.items() if value is not None}
+    if not _set(conn, client_id, at, labels):
+        return False
+    if tenant is not None:
+        held = update(key_holders).where(key_holders.c.client_id == client_id)
+        conn.execute(held.values(tenant=tenant))
+    return True
+
+
+def set_trust_sets(conn: Connection, client_id: str, names: Sequence[str], at: int) -> bool:
+    """From this commit on only these sets may vouch for the client; False when it is unknown.
+
+    Whether sets of these names exist is the caller's business: a missing one vouches for nobody.
+    """
+    return _set(conn, client_id, at, {"trust_sets": list(names)})
+
+
+def set_spiffe_id(conn: Connection, client_id: str, spiffe_id: str | None, at: int) -> bool:
+    """The client is known by this SPIFFE ID, or no longer by one; False when it is unknown."""
+    return _set(conn, client_id, at, {"spiffe_id": spiffe_id})
+
+
 def remove(conn: Connection, client_id: str) -> bool:
-    """Remove the client and its credentials; its token rows and audit entries stay."""
+    """Remove the client, its credentials, the keys it holds and what was learned of its uses.
+
+    Its token rows and audit entries stay. False when it is unknown.
+    """
+    for table in _OF_A_CLIENT:
+        conn.execute(delete(table).where(table.c.client_id == client_id))
     return conn.execute(delete(clients).where(clients.c.client_id == client_id)).rowcount == 1
+
+
+def _set(conn: Connection, client_id: str, at: int, values: Mapping[str, object]) -> bool:
+    query = update(clients).where(clients.c.client_id == client_id)
+    return conn.execute(query.values({**values, "updated_at": at})).rowcount == 1
 
 
 def _client(row: RowMapping) -> ClientRow:

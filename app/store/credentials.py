@@ -4,10 +4,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import ColumnElement, Connection, func, select, update
 
 from app.store.engine import insert_if_absent
 from app.store.tables import credentials
+
+Custody = Literal["file", "hsm", "kms", "tpm", "unknown"]
+"""Where the private key is kept, as its owner says; nothing here can check it."""
+
+Phase = Literal["staged", "active", "retiring", "retired", "revoked"]
+"""Where a credential stands at a given time. Staged, retired and revoked ones open nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,12 +30,27 @@ class CredentialRow:
     subject: str | None = None
     not_before: int | None = None
     not_after: int | None = None
-    state: Literal["active", "retired"] = "active"
+    state: Literal["active", "retired", "revoked"] = "active"
     activate_at: int | None = None
     retired_at: int | None = None
     source: Literal["registered", "jwks"] = "registered"
+    retire_at: int | None = None
+    revoked_at: int | None = None
+    custody: Custody = "unknown"
+    owner: str = ""
     id: int | None = None
     """Given by the database; None before."""
+
+    def phase(self, now: int) -> Phase:
+        """Where it stands: the stored state and its two dates together."""
+        if self.state != "active":
+            return self.state
+        if self.retire_at is not None:
+            if self.retire_at <= now:
+                return "retired"
+            if self.activate_at is None or self.activate_at <= now:
+                return "retiring"
+        return "staged" if self.activate_at is not None and self.activate_at > now else "active"
 
 
 def add(conn: Connection, credential: CredentialRow) -> bool:
@@ -55,15 +76,57 @@ def listed(conn: Connection) -> Sequence[CredentialRow]:
     return [CredentialRow(**row) for row in rows]
 
 
+def registered_with(
+    conn: Connection, *, thumbprint: str | None = None, spki_sha256: str | None = None
+) -> Sequence[CredentialRow]:
+    """Every client's credentials of this certificate or this key, oldest first, in any state."""
+    named = (credentials.c.thumbprint == thumbprint) | (credentials.c.spki_sha256 == spki_sha256)
+    rows = conn.execute(select(credentials).where(named).order_by(credentials.c.id)).mappings()
+    return [CredentialRow(**row) for row in rows]
+
+
 def retire(conn: Connection, client_id: str, digest: str, at: int) -> bool:
     """The certificate of this thumbprint, or the key of this spki_sha256, stops counting.
 
     False when the client has no such active credential.
     """
-    query = update(credentials).where(
-        credentials.c.client_id == client_id,
-        credentials.c.state == "active",
-        (credentials.c.thumbprint == digest)
-        | ((credentials.c.kind == "key") & (credentials.c.spki_sha256 == digest)),
-    )
+    query = update(credentials).where(_named(client_id, digest), credentials.c.state == "active")
     return conn.execute(query.values(state="retired", retired_at=at)).rowcount > 0
+
+
+def retire_at(conn: Connection, client_id: str, digest: str, at: int | None) -> bool:
+    """It will stop counting by itself at this time (None: it will not).
+
+    False when the client has no such active credential.
+    """
+    query = update(credentials).where(_named(client_id, digest), credentials.c.state == "active")
+    return conn.execute(query.values(retire_at=at)).rowcount > 0
+
+
+def revoke(conn: Connection, client_id: str, digest: str, at: int) -> bool:
+    """It stops counting for good, as compromised; a retired one too.
+
+    It is retired as well, so that who knows nothing of revocation does not take it either.
+
+    False when the client has no such credential, or it is revoked already.
+    """
+    query = update(credentials).where(_named(client_id, digest), credentials.c.state != "revoked")
+    retired_at = func.coalesce(credentials.c.retired_at, at)
+    values = {"state": "revoked", "revoked_at": at, "retired_at": retired_at}
+    return conn.execute(query.values(values)).rowcount > 0
+
+
+def set_custody(
+    conn: Connection, client_id: str, digest: str, custody: Custody, owner: str
+) -> bool:
+    """Note who answers for the private key and where it is kept; False when there is none such."""
+    query = update(credentials).where(_named(client_id, digest))
+    return conn.execute(query.values(custody=custody, owner=owner)).rowcount > 0
+
+
+def _named(client_id: str, digest: str) -> ColumnElement[bool]:
+    """The client's certificate of this thumbprint, or its key of this spki_sha256."""
+    return (credentials.c.client_id == client_id) & (
+        (credentials.c.thumbprint == digest)
+        | ((credentials.c.kind == "key") & (credentials.c.spki_sha256 == digest))
+    )

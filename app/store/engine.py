@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Table, event, func, select
+from sqlalchemy import ColumnElement, Connection, Table, event, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -26,6 +26,7 @@ from app.store.connect import accepted, make_engine
 _REGISTRY_LOCK = 0x63657274626E6401
 _ADMIN_STREAM_LOCK = 0x63657274626E6402
 _MIGRATION_LOCK = 0x63657274626E6403
+_HOLDERS_LOCK = 0x63657274626E6404
 
 _SQLITE_UNAVAILABLE = {
     sqlite3.SQLITE_BUSY,
@@ -107,12 +108,37 @@ def lock_admin_stream(conn: Connection) -> None:
         conn.execute(select(func.pg_advisory_xact_lock(_ADMIN_STREAM_LOCK)))
 
 
+def lock_holders(conn: Connection) -> None:
+    """Until this transaction ends, nobody else claims a key. Take the registry's lock before it."""
+    if conn.dialect.name == "postgresql":
+        conn.execute(select(func.pg_advisory_xact_lock(_HOLDERS_LOCK)))
+
+
 def insert_if_absent(conn: Connection, table: Table, values: Mapping[str, object]) -> bool:
     """Insert one row unless a unique index objects; True when it was inserted. Races: one wins."""
     insert = postgresql.insert if conn.dialect.name == "postgresql" else sqlite.insert
     statement = insert(table).values(values).on_conflict_do_nothing()
     # SQLAlchemy keeps the row count of an INSERT only on request; on PostgreSQL it is -1 else.
     return conn.execute(statement, execution_options={"preserve_rowcount": True}).rowcount == 1
+
+
+def insert_or_replace(
+    conn: Connection, table: Table, values: Mapping[str, object], condition: ColumnElement[bool]
+) -> bool:
+    """Insert one row, or replace the one with its primary key where that meets the condition.
+
+    One statement. True when the row is as given then.
+    """
+    insert = postgresql.insert if conn.dialect.name == "postgresql" else sqlite.insert
+    key = [column.name for column in table.primary_key]
+    changed = {name: value for name, value in values.items() if name not in key}
+    statement = insert(table).values(values)
+    upsert = statement.on_conflict_do_update(
+        index_elements=key,
+        set_={name: statement.excluded[name] for name in changed},
+        where=condition,
+    )
+    return conn.execute(upsert, execution_options={"preserve_rowcount": True}).rowcount == 1
 
 
 def insert_rows(conn: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:

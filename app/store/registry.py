@@ -8,14 +8,16 @@ Not here: what the rows mean. The server builds its own view of them once per ve
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from sqlalchemy import Connection, update
 
-from app.store import clients, credentials, resources, signing_keys, trust
+from app.store import clients, credentials, crls, denied, resources, signing_keys, trust
 from app.store.clients import ClientRow
 from app.store.credentials import CredentialRow
+from app.store.crls import CrlRow
+from app.store.denied import Denied
 from app.store.engine import Database, lock_registry
 from app.store.resources import ResourceRow
 from app.store.signing_keys import SigningKeyRow
@@ -33,6 +35,9 @@ class RegistryRows:
     trust_sets: tuple[TrustSetRow, ...]
     resources: tuple[ResourceRow, ...]
     signing_keys: tuple[SigningKeyRow, ...]
+    crls: tuple[CrlRow, ...] = ()
+    """The lists themselves are read with `crls.crl_der`."""
+    denied: Denied = field(default_factory=Denied)
 
 
 def version(conn: Connection) -> int:
@@ -49,6 +54,8 @@ def load(conn: Connection) -> RegistryRows:
         trust_sets=tuple(trust.listed(conn)),
         resources=tuple(resources.listed(conn)),
         signing_keys=tuple(signing_keys.listed(conn)),
+        crls=tuple(crls.listed(conn)),
+        denied=denied.snapshot(conn),
     )
 
 

@@ -19,10 +19,16 @@ class ResourceRow:
     updated_at: int
     scopes: tuple[str, ...] = ()
     require: Literal["mtls", "any"] = "mtls"
+    tenant: str = ""
+    risk: str = ""
+    resource_class: str = ""
 
 
 def put(conn: Connection, resource: ResourceRow) -> bool:
-    """Register the resource, or replace what was known of it. True when it is new."""
+    """Register the resource, or replace its scopes and rule. True when it is new.
+
+    One that is known keeps its labels: `label` changes them.
+    """
     if insert_if_absent(conn, resources, asdict(resource)):
         return True
     values = {
@@ -32,6 +38,22 @@ def put(conn: Connection, resource: ResourceRow) -> bool:
     }
     conn.execute(update(resources).where(resources.c.url == resource.url).values(values))
     return False
+
+
+def label(
+    conn: Connection,
+    url: str,
+    at: int,
+    *,
+    tenant: str | None = None,
+    risk: str | None = None,
+    resource_class: str | None = None,
+) -> bool:
+    """Give the resource these labels, the others stay; False when it is unknown."""
+    given = {"tenant": tenant, "risk": risk, "resource_class": resource_class}
+    labels = {name: value for name, value in given.items() if value is not None}
+    query = update(resources).where(resources.c.url == url)
+    return conn.execute(query.values(**labels, updated_at=at)).rowcount == 1
 
 
 def listed(conn: Connection) -> Sequence[ResourceRow]:

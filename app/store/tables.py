@@ -39,6 +39,20 @@ def _only_where(condition: str) -> dict[str, Any]:
     return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
+def _given(name: str, kind: type[Text | JSON], otherwise: str, doc: str) -> Column[Any]:
+    """A column that an older release does not write: the database then fills in `otherwise`."""
+    return Column(name, kind, nullable=False, server_default=text(f"'{otherwise}'"), doc=doc)
+
+
+def _labels() -> tuple[Column[Any], ...]:
+    """What a boundary is drawn by. Compared as text; empty where nobody said."""
+    return (
+        _given("tenant", Text, "", "whose it is, where several share one server"),
+        _given("risk", Text, "", "how much harm it could do"),
+        _given("resource_class", Text, "", "what kind of data or work it is for"),
+    )
+
+
 registry = Table(
     "registry",
     metadata,
@@ -69,6 +83,8 @@ clients = Table(
     Column("disabled_at", BigInteger, doc="since when it may not authenticate; null: it may"),
     Column("created_at", BigInteger, nullable=False, doc="registered at"),
     Column("updated_at", BigInteger, nullable=False, doc="last changed at"),
+    *_labels(),
+    Column("spiffe_id", Text, doc="SPIFFE ID it must present; may end in /*; null: any name"),
     Index("ix_clients_collision", "subject_attribute", "collision_key"),
 )
 
@@ -91,14 +107,19 @@ credentials = Table(
     Column("subject", Text, doc="RFC 4514, for people"),
     Column("not_before", BigInteger, doc="of the certificate"),
     Column("not_after", BigInteger, doc="of the certificate"),
-    Column("state", Text, nullable=False, doc="active or retired"),
+    Column("state", Text, nullable=False, doc="active, retired or revoked"),
     Column("activate_at", BigInteger, doc="counts only from then on; null: at once"),
     Column("retired_at", BigInteger, doc="stopped counting then"),
     Column("created_at", BigInteger, nullable=False, doc="registered at"),
     Column("source", Text, nullable=False, doc="registered by hand, or read from a jwks"),
+    Column("retire_at", BigInteger, doc="stops counting then by itself; null: never"),
+    Column("revoked_at", BigInteger, doc="stopped counting then, as compromised"),
+    _given("custody", Text, "unknown", "where the private key is kept, as its owner says"),
+    _given("owner", Text, "", "whom to call about it"),
     CheckConstraint("kind IN ('certificate', 'key')", name="kind"),
-    CheckConstraint("state IN ('active', 'retired')", name="state"),
+    CheckConstraint("state IN ('active', 'retired', 'revoked')", name="state"),
     CheckConstraint("source IN ('registered', 'jwks')", name="source"),
+    CheckConstraint("custody IN ('file', 'hsm', 'kms', 'tpm', 'unknown')", name="custody"),
     # Both begin with client_id, so they also serve the cascade and listing by client.
     Index(
         "uq_credentials_certificate",
@@ -124,6 +145,14 @@ trust_sets = Table(
     Column("description", Text, nullable=False, doc="for people; may be empty"),
     Column("created_at", BigInteger, nullable=False, doc="made at"),
     Column("updated_at", BigInteger, nullable=False, doc="last changed at"),
+    _given("permitted", JSON, "{}", "dn (base64 DER), dns, spiffe it may vouch for; {}: any"),
+    _given("revocation", JSON, "{}", "mode, fail, max_staleness, urls; {}: mode off"),
+    Column("trust_domain", Text, doc="SPIFFE trust domain it stands for; null: none"),
+    Column(
+        "bundle",
+        JSON(none_as_null=True),
+        doc="source, sequence, refresh_hint, fetched_at, max_staleness; null: members by hand",
+    ),
 )
 
 trust_anchors = Table(
@@ -145,6 +174,39 @@ trust_anchors = Table(
     CheckConstraint("role IN ('anchor', 'intermediate')", name="role"),
 )
 
+trust_crls = Table(
+    "trust_crls",
+    metadata,
+    Column(
+        "trust_set",
+        Text,
+        ForeignKey("trust_sets.name", ondelete="CASCADE"),
+        primary_key=True,
+        doc="whose members' certificates it may revoke",
+    ),
+    Column("issuer_key", Text, primary_key=True, doc="which CA it speaks for"),
+    Column("partition", Text, primary_key=True, doc="distribution point; empty: a full CRL"),
+    Column("digest", Text, nullable=False, doc="SHA-256 of der, hexadecimal"),
+    Column("number", Text, nullable=False, doc="RFC 5280 §5.2.3, decimal; empty: it has none"),
+    Column("this_update", BigInteger, nullable=False, doc="made at"),
+    Column("next_update", BigInteger, nullable=False, doc="replaced by then, its issuer says"),
+    Column("loaded_at", BigInteger, nullable=False, doc="came here at"),
+    Column("entries", Integer, nullable=False, doc="how many certificates it revokes"),
+    # Last: SQLite walks the whole blob to reach a column behind it, and the snapshot reads the rest.
+    Column("der", LargeBinary, nullable=False, doc="the CRL"),
+)
+
+denied = Table(
+    "denied",
+    metadata,
+    Column("kind", Text, primary_key=True, doc="what the value names"),
+    Column("value", Text, primary_key=True, doc="thumbprint, spki_sha256, or serial and issuer"),
+    Column("reason", Text, nullable=False, doc="for people; may be empty"),
+    Column("actor", Text, nullable=False, doc="operating-system account that denied it"),
+    Column("created_at", BigInteger, nullable=False, doc="refused since"),
+    CheckConstraint("kind IN ('thumbprint', 'spki', 'issuer_serial')", name="kind"),
+)
+
 resources = Table(
     "resources",
     metadata,
@@ -153,6 +215,7 @@ resources = Table(
     Column("require", Text, nullable=False, doc="mtls: bound tokens only; any: others too"),
     Column("created_at", BigInteger, nullable=False, doc="registered at"),
     Column("updated_at", BigInteger, nullable=False, doc="last changed at"),
+    *_labels(),
     CheckConstraint("require IN ('mtls', 'any')", name="require"),
 )
 
@@ -192,6 +255,73 @@ tokens = Table(
     # The purge walks it. None on client_id and thumbprint: with 2,000 clients the two cost 42 µs and
     # 40 KB written per token; whoever revokes by them reads the unexpired rows instead.
     Index("ix_tokens_expires_at", "expires_at"),
+)
+
+# What clients were seen with. The journal writes it with the tokens, so no foreign keys: a row that
+# one decision cannot have would fail the decisions beside it. `clients.remove` takes it along.
+
+certificate_uses = Table(
+    "certificate_uses",
+    metadata,
+    Column("client_id", Text, primary_key=True, doc="who authenticated"),
+    Column("thumbprint", Text, primary_key=True, doc="with which certificate"),
+    Column("subject", Text, nullable=False, doc="RFC 4514"),
+    Column("issuer", Text, nullable=False, doc="RFC 4514"),
+    Column("serial", Text, nullable=False, doc="hexadecimal"),
+    Column("spki_sha256", Text, nullable=False, doc="of its public key"),
+    Column("not_before", BigInteger, nullable=False, doc="of the certificate"),
+    Column("not_after", BigInteger, nullable=False, doc="of the certificate"),
+    Column("trust_set", Text, doc="vouched for it last; null: it is registered itself"),
+    Column("first_used", BigInteger, nullable=False, doc="first success"),
+    Column("last_used", BigInteger, nullable=False, doc="last success"),
+    Column("uses", BigInteger, nullable=False, doc="how many successes"),
+    # No further index: each column behind one would make every use touch it, or a search walk it
+    # row by row all the same; a hundred thousand rows are read in some 50 ms.
+)
+
+certificate_days = Table(
+    "certificate_days",
+    metadata,
+    Column("client_id", Text, primary_key=True, doc="who authenticated"),
+    Column("thumbprint", Text, primary_key=True, doc="with which certificate"),
+    Column("day", Integer, primary_key=True, doc="UTC day, counted from the epoch"),
+    Column("uses", BigInteger, nullable=False, doc="how many successes on that day"),
+)
+
+certificate_resources = Table(
+    "certificate_resources",
+    metadata,
+    Column("client_id", Text, primary_key=True, doc="who got a token"),
+    Column("thumbprint", Text, primary_key=True, doc="bound to which certificate"),
+    Column("resource", Text, primary_key=True, doc="for which resource"),
+    Column("first_used", BigInteger, nullable=False, doc="the first such token"),
+)
+
+key_holders = Table(
+    "key_holders",
+    metadata,
+    Column("spki_sha256", Text, primary_key=True, doc="the key"),
+    Column(
+        "client_id",
+        Text,
+        ForeignKey("clients.client_id", ondelete="CASCADE"),
+        primary_key=True,
+        doc="who has registered or used it",
+    ),
+    Column("tenant", Text, nullable=False, doc="the client's, kept equal to it"),
+    Column("first_seen", BigInteger, nullable=False, doc="claimed at"),
+    Index("ix_key_holders_client", "client_id"),  # for the cascade
+)
+
+expiry_notices = Table(
+    "expiry_notices",
+    metadata,
+    Column("client_id", Text, primary_key=True, doc="whose certificate"),
+    Column("thumbprint", Text, primary_key=True, doc="which"),
+    Column(
+        "threshold", Integer, primary_key=True, autoincrement=False, doc="seconds before its end"
+    ),
+    Column("at", BigInteger, nullable=False, doc="the audit event was written at"),
 )
 
 audit = Table(

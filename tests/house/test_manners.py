@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 SOURCES = sorted(p for folder in ("app", "migrations") for p in (ROOT / folder).rglob("*.py"))
 LONGEST = 300
-ALLOWED_LONGER: dict[str, str] = {}
+ALLOWED_LONGER = {"app/store/tables.py": "whoever looks for a column looks in one file"}
 """File to reason. Empty is best."""
 
 

@@ -33,12 +33,18 @@ def shape(conn: Connection) -> list[tuple[str, ...]]:
             " FROM information_schema.columns WHERE table_schema = 'public'"
         )
     rows = [tuple(map(str, row)) for row in conn.exec_driver_sql(query)]
-    flat = [tuple(re.sub(r"\s+", " ", text) for text in row) for row in rows]
-    # The order of constraints within CREATE TABLE says nothing.
-    parts = [tuple(sorted(re.split(r", (?=CONSTRAINT)| ?\)$", text))) for _, text in flat]
-    names = [name for name, _ in flat]
-    both = zip(names, parts, strict=True)
-    return sorted((name, *part) for name, part in both if "alembic" not in name)
+    return sorted((name, *_parts(text)) for name, text in rows if "alembic" not in name)
+
+
+def _parts(definition: str) -> list[str]:
+    """What stands between its commas, sorted: the order of columns and constraints says nothing.
+
+    An altered SQLite table has its newer columns behind the constraints, and its name in quotes.
+    """
+    flat = re.sub(r"\s+", " ", definition.replace('"', "").replace("ON (", "ON("))
+    flat = flat.replace(" (", " ( ", 1).removesuffix(")").strip()
+    head, _, body = flat.partition("( ")
+    return [head, *sorted(part.strip() for part in re.split(r",(?![^(]*\))", body))]
 
 
 def test_the_newest_migration_is_the_one_named() -> None:

@@ -1,0 +1,76 @@
+"""Certificate revocation lists, one per trust set, CA and partition. Changed in `registry.change`.
+
+The registry carries what is known of each; the list itself, up to tens of megabytes, is read by
+its digest when that is new. Not here: whether a list is genuine (`pki` judges before it is stored).
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import Connection, and_, delete, func, or_, select
+
+from app.store.engine import insert_or_replace
+from app.store.tables import trust_crls
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrlRow:
+    """What is known of one list, the list aside."""
+
+    trust_set: str
+    issuer_key: str
+    """Names the CA, as `pki` does: opaque here."""
+    digest: str
+    """SHA-256 of the list, hexadecimal."""
+    number: str
+    """RFC 5280 section 5.2.3, in decimal without leading zeros; empty: it has none."""
+    this_update: int
+    next_update: int
+    loaded_at: int
+    entries: int
+    partition: str = ""
+    """Its distribution point; empty: the list is for all the CA's certificates."""
+
+
+def replace_crl(conn: Connection, row: CrlRow, der: bytes) -> bool:
+    """Make this the list of its trust set, CA and partition; True also when it was that already.
+
+    False, and nothing changed, when the stored one has a higher number or a later `this_update`;
+    a list without number is older than one with. One statement decides, whoever else replaces.
+    Raises `ValueError` for a number that is not canonical decimal, and
+    `sqlalchemy.exc.IntegrityError` for an unknown set.
+    """
+    number = row.number
+    if number and not (number.isascii() and number.isdigit() and str(int(number)) == number):
+        raise ValueError("a CRL number is written in decimal without leading zeros")
+    stored = trust_crls.c
+    length = func.length(stored.number)
+    # Decimals of one length compare as text; RFC 5280 allows twenty octets, too many for an integer.
+    not_older = and_(
+        or_(length < len(number), and_(length == len(number), stored.number <= number)),
+        stored.this_update <= row.this_update,
+    )
+    return insert_or_replace(conn, trust_crls, {**asdict(row), "der": der}, not_older)
+
+
+def listed(conn: Connection) -> Sequence[CrlRow]:
+    """What is known of every list, by trust set, CA and partition."""
+    known = [column for column in trust_crls.c if column.name != "der"]
+    rows = conn.execute(select(*known).order_by(*trust_crls.primary_key)).mappings()
+    return [CrlRow(**row) for row in rows]
+
+
+def crl_der(conn: Connection, digest: str) -> bytes | None:
+    """The list of this digest; None when it was replaced or removed meanwhile."""
+    query = select(trust_crls.c.der).where(trust_crls.c.digest == digest).limit(1)
+    return conn.execute(query).scalar_one_or_none()
+
+
+def remove(conn: Connection, trust_set: str, issuer_key: str, partition: str = "") -> bool:
+    """Forget a list; False when there is none. Where revocation is judged hard, logins then fail."""
+    query = delete(trust_crls).where(
+        trust_crls.c.trust_set == trust_set,
+        trust_crls.c.issuer_key == issuer_key,
+        trust_crls.c.partition == partition,
+    )
+    return conn.execute(query).rowcount == 1

@@ -1,0 +1,55 @@
+"""Which clients hold which keys. The database decides who was first, whichever node asks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, select
+
+from app.store.engine import insert_if_absent, lock_holders
+from app.store.tables import key_holders
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HolderRow:
+    """One client that registered or used a key."""
+
+    spki_sha256: str
+    client_id: str
+    tenant: str
+    first_seen: int
+
+
+def claim(
+    conn: Connection, spki_sha256: str, client_id: str, tenant: str, at: int
+) -> Sequence[HolderRow]:
+    """Enter the client among the key's holders; all of them, the first first.
+
+    Of two that claim one key at once, the later one sees the earlier: whoever claims waits until
+    other claims are committed or rolled back. A claim that must not stand is taken back with
+    `release`, or by rolling back. Inside `registry.change` or alone in its transaction. Raises
+    `sqlalchemy.exc.IntegrityError` for an unknown client.
+    """
+    lock_holders(conn)
+    values = {
+        "spki_sha256": spki_sha256,
+        "client_id": client_id,
+        "tenant": tenant,
+        "first_seen": at,
+    }
+    insert_if_absent(conn, key_holders, values)
+    return of_key(conn, spki_sha256)
+
+
+def of_key(conn: Connection, spki_sha256: str) -> Sequence[HolderRow]:
+    """The key's holders, the first first."""
+    query = select(key_holders).where(key_holders.c.spki_sha256 == spki_sha256)
+    query = query.order_by(key_holders.c.first_seen, key_holders.c.client_id)
+    return [HolderRow(**row) for row in conn.execute(query).mappings()]
+
+
+def release(conn: Connection, spki_sha256: str, client_id: str) -> bool:
+    """The client no longer holds the key; False when it did not."""
+    query = delete(key_holders).where(
+        key_holders.c.spki_sha256 == spki_sha256, key_holders.c.client_id == client_id
+    )
+    return conn.execute(query).rowcount == 1
