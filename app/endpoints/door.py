@@ -41,6 +41,7 @@ class Refusal:
     error: OAuthError
     event: RequestRefused
     token: None = None
+    use: None = None
 
 
 Decision = Issuance | Refusal

@@ -7,8 +7,9 @@ its digest when that is new. Not here: whether a list is genuine (`pki` judges b
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import Connection, and_, delete, func, or_, select
+from sqlalchemy import Connection, delete, select
 
+from app.store.decimals import at_most, canonical
 from app.store.engine import insert_or_replace
 from app.store.tables import trust_crls
 
@@ -40,16 +41,10 @@ def replace_crl(conn: Connection, row: CrlRow, der: bytes) -> bool:
     Raises `ValueError` for a number that is not canonical decimal, and
     `sqlalchemy.exc.IntegrityError` for an unknown set.
     """
-    number = row.number
-    if number and not (number.isascii() and number.isdigit() and str(int(number)) == number):
+    if row.number and row.number != canonical(int(row.number)):
         raise ValueError("a CRL number is written in decimal without leading zeros")
     stored = trust_crls.c
-    length = func.length(stored.number)
-    # Decimals of one length compare as text; RFC 5280 allows twenty octets, too many for an integer.
-    not_older = and_(
-        or_(length < len(number), and_(length == len(number), stored.number <= number)),
-        stored.this_update <= row.this_update,
-    )
+    not_older = at_most(stored.number, row.number) & (stored.this_update <= row.this_update)
     return insert_or_replace(conn, trust_crls, {**asdict(row), "der": der}, not_older)
 
 

@@ -141,7 +141,9 @@ def insert_or_replace(
     return conn.execute(upsert, execution_options={"preserve_rowcount": True}).rowcount == 1
 
 
-def insert_rows(conn: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+def insert_rows(
+    conn: Connection, table: Table, rows: Sequence[tuple[Any, ...]], conflict: str = ""
+) -> None:
     """Insert rows given in the table's column order, as values the driver takes as they are.
 
     PostgreSQL: executemany, which psycopg sends as one pipeline. SQLite: executemany would step row
@@ -150,21 +152,38 @@ def insert_rows(conn: Connection, table: Table, rows: Sequence[tuple[Any, ...]])
     """
     if conn.dialect.name == "postgresql":
         if rows:
-            conn.exec_driver_sql(_insert_text(table, 1, "%s"), list(rows))
+            conn.exec_driver_sql(_insert_text(table, 1, "%s", conflict), list(rows))
         return
     start = 0
     while left := len(rows) - start:
         size = min(1 << (left.bit_length() - 1), 128)
         values = tuple(value for row in rows[start : start + size] for value in row)
-        conn.exec_driver_sql(_insert_text(table, size, "?"), values)
+        conn.exec_driver_sql(_insert_text(table, size, "?", conflict), values)
         start += size
 
 
+def upsert_rows(
+    conn: Connection, table: Table, rows: Sequence[tuple[Any, ...]], change: str | None
+) -> None:
+    """As `insert_rows`; a row whose primary key is there changes that one, or nothing (None).
+
+    `change` is SQL of both dialects: ``{0}`` names the stored row, ``excluded`` the given one.
+    """
+    insert_rows(conn, table, rows, _conflict_text(table, change))
+
+
 @cache
-def _insert_text(table: Table, size: int, mark: str) -> str:
+def _insert_text(table: Table, size: int, mark: str, conflict: str) -> str:
     row = "(" + ", ".join([mark] * len(table.columns)) + ")"
     names = ", ".join(column.name for column in table.columns)
-    return f"INSERT INTO {table.name} ({names}) VALUES {', '.join([row] * size)}"  # noqa: S608 -- names from tables.py, values are parameters
+    return f"INSERT INTO {table.name} ({names}) VALUES {', '.join([row] * size)}{conflict}"  # noqa: S608 -- names from tables.py, values are parameters
+
+
+@cache
+def _conflict_text(table: Table, change: str | None) -> str:
+    key = ", ".join(column.name for column in table.primary_key)
+    act = "NOTHING" if change is None else f"UPDATE SET {change.format(table.name)}"
+    return f" ON CONFLICT ({key}) DO {act}"
 
 
 @contextmanager

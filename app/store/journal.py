@@ -2,8 +2,8 @@
 
 Guarantees (design promises 2 and 3):
 
-- `settle` returns a decision only after its audit entry, and its token's row if it issues one, are
-  on disk, in one transaction with whatever else was waiting (group commit: one fsync for all).
+- `settle` returns a decision only after its audit entry, and its token's row and certificate's use
+  if it has them, are on disk, in one transaction with whatever else was waiting (group commit: one fsync for all).
 - The decision it returns was taken on the registry version that was in force when it was
   committed, on whichever node that version was made. What `registry.change` committed before can
   no longer be ignored; what it commits after comes after.
@@ -22,10 +22,11 @@ from typing import Generic, Protocol, TypeVar
 from sqlalchemy import Connection
 
 from app.audit import Event
-from app.store import audit, tokens
+from app.store import audit, tokens, uses
 from app.store.engine import Database, StoreUnavailable, lock_registry
 from app.store.registry import Snapshots, Versioned, version
 from app.store.tokens import TokenRow
+from app.store.uses import CertificateUse
 
 _LINGER = 0.004
 """Longest time, in seconds, to gather company for a decision while the event loop is busy. A busy
@@ -46,6 +47,10 @@ class Decision(Protocol):
     @property
     def token(self) -> TokenRow | None:
         """The token's record, if one is issued."""
+
+    @property
+    def use(self) -> CertificateUse | None:
+        """The certificate that authenticated the client, if one did."""
 
 
 R = TypeVar("R", bound=Versioned)
@@ -189,6 +194,8 @@ class Journal(Generic[R, D]):
             tokens.insert_many(conn, [w.decision.token for w in kept if w.decision.token])
             chain = self._chain or audit.resume(conn, self._writer)
             chain = audit.append(conn, chain, [waiting.entry for waiting in kept])
+            # Last: on PostgreSQL these rows are locked against other nodes until the commit.
+            uses.record(conn, [w.decision.use for w in kept if w.decision.use])
         self._chain = chain
 
     def _decide_again(self, conn: Connection, batch: list[_Waiting[R, D]]) -> list[_Waiting[R, D]]:

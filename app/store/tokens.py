@@ -3,10 +3,10 @@
 Rows are written by the journal only, so none exists without its audit entry.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, func, select
 
 from app.store.engine import insert_rows
 from app.store.tables import tokens
@@ -55,6 +55,34 @@ def find(conn: Connection, jti: str) -> TokenRow | None:
     """The record of this token, or None: never issued here, or purged after it expired."""
     row = conn.execute(select(tokens).where(tokens.c.jti == jti)).mappings().one_or_none()
     return TokenRow(**row) if row else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outstanding:
+    """Tokens that resource servers still accept."""
+
+    count: int
+    until: int | None
+    """When the last of them expires; None where there is none."""
+
+
+def outstanding(
+    conn: Connection,
+    now: int,
+    *,
+    client_id: str | None = None,
+    thumbprints: Collection[str] | None = None,
+) -> Outstanding:
+    """The unexpired, unrevoked tokens of this client, bound to one of these certificates, or both."""
+    query = select(func.count(), func.max(tokens.c.expires_at)).where(
+        tokens.c.expires_at > now, tokens.c.revoked_at.is_(None)
+    )
+    if client_id is not None:
+        query = query.where(tokens.c.client_id == client_id)
+    if thumbprints is not None:
+        query = query.where(tokens.c.thumbprint.in_(thumbprints))
+    count, until = conn.execute(query).one()
+    return Outstanding(count=count, until=until)
 
 
 def purge_expired(conn: Connection, before: int, *, batch: int = 1000) -> int:

@@ -8,13 +8,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from sqlalchemy import BigInteger, Connection, RowMapping, and_, cast, delete, or_, select, update
+from sqlalchemy import Connection, RowMapping, and_, delete, func, or_, select, update
 
+from app.store.decimals import at_most, canonical
 from app.store.engine import insert_if_absent
 from app.store.tables import trust_anchors, trust_sets
-
-_LARGEST_SEQUENCE = 2**63 - 1
-"""What both databases compare as an integer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +102,10 @@ def follow_bundle(conn: Connection, name: str, bundle: BundleRow | None, at: int
 
     The members stay until `replace_bundle`. False when the set is unknown.
     """
-    return _set(conn, name, at, {"bundle": asdict(bundle) if bundle else None})
+    if bundle is None:
+        return _set(conn, name, at, {"bundle": None})
+    number = "" if bundle.sequence is None else canonical(bundle.sequence)
+    return _set(conn, name, at, {"bundle": {**asdict(bundle), "sequence": number}})
 
 
 def replace_bundle(
@@ -120,17 +121,16 @@ def replace_bundle(
 
     False, and nothing changed, when the set follows no bundle, or when its sequence would go back
     (having none after having had one counts as back). No anchors at all is taken as it is: the set
-    then vouches for nobody. Raises `ValueError` for a sequence beyond 63 bits.
+    then vouches for nobody. Raises `ValueError` for a negative sequence.
     """
-    if sequence is not None and not 0 <= sequence <= _LARGEST_SEQUENCE:
-        raise ValueError(f"bundle sequence {sequence} is not within 0 and 2^63-1")
     table = trust_sets.c
     stored = conn.execute(select(table.bundle).where(table.name == name)).scalar_one_or_none()
     if stored is None:
         return False
-    bundle = {**stored, "sequence": sequence, "refresh_hint": refresh_hint, "fetched_at": at}
-    known = cast(table.bundle["sequence"].as_string(), BigInteger)
-    not_back = known.is_(None) if sequence is None else or_(known.is_(None), known <= sequence)
+    number = "" if sequence is None else canonical(sequence)
+    bundle = {**stored, "sequence": number, "refresh_hint": refresh_hint, "fetched_at": at}
+    known = func.coalesce(table.bundle["sequence"].as_string(), "")
+    not_back = at_most(known, number)
     query = update(trust_sets).where(table.name == name, table.bundle.is_not(None), not_back)
     if conn.execute(query.values(bundle=bundle, updated_at=at)).rowcount != 1:
         return False
@@ -179,13 +179,19 @@ def listed(conn: Connection) -> Sequence[TrustSetRow]:
 def _trust_set(row: RowMapping, anchors: tuple[TrustAnchorRow, ...]) -> TrustSetRow:
     own: dict[str, Any] = {
         "revocation": _revocation(row["revocation"]),
-        "bundle": BundleRow(**row["bundle"]) if row["bundle"] else None,
+        "bundle": _bundle(row["bundle"]) if row["bundle"] else None,
     }
     return TrustSetRow(**{**row, **own, "anchors": anchors})
 
 
 def _revocation(stored: Mapping[str, Any]) -> RevocationRow:
     return RevocationRow(**{**stored, "urls": tuple(stored.get("urls", ()))})
+
+
+def _bundle(stored: Mapping[str, Any]) -> BundleRow:
+    # A decimal, since it may be wider than what a database takes for an integer in JSON.
+    number = stored["sequence"]
+    return BundleRow(**{**stored, "sequence": int(number) if number else None})
 
 
 def _insert(conn: Connection, trust_set: str, anchor: TrustAnchorRow) -> bool:

@@ -14,6 +14,7 @@ from app.binding import mtls
 from app.jose.jwt import Signer
 from app.pki.check import TrustedCertificate
 from app.store.tokens import TokenRow
+from app.store.uses import CertificateUse
 from app.tokens.model import Issue, TokenResponse
 
 TOKEN_TYPE = "Bearer"  # noqa: S105 - RFC 8705 section 3: a bound token keeps this type
@@ -27,6 +28,7 @@ class Issuance:
     signer: Signer
     token: TokenRow
     event: TokenIssued
+    use: CertificateUse
 
 
 def evidence(trusted: TrustedCertificate) -> CertificateEvidence:
@@ -104,7 +106,24 @@ def prepare(issue: Issue, *, issuer: str, signer: Signer, now: int) -> Issuance:
         expires_at=expires_at,
         kid=signer.kid,
     )
-    return Issuance(claims, signer, token, event)
+    return Issuance(claims, signer, token, event, _use(trusted, token))
+
+
+def _use(trusted: TrustedCertificate, token: TokenRow) -> CertificateUse:
+    facts = trusted.facts
+    return CertificateUse(
+        token.client_id,
+        token.thumbprint,
+        facts.subject,
+        facts.issuer,
+        facts.serial,
+        facts.spki_sha256,
+        facts.not_before,
+        facts.not_after,
+        trusted.trust_set,
+        token.issued_at,
+        token.resource,
+    )
 
 
 def complete(issuance: Issuance) -> TokenResponse:

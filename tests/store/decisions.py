@@ -17,6 +17,7 @@ from app.store.engine import Database
 from app.store.journal import Journal
 from app.store.registry import RegistryRows, Snapshots
 from app.store.tokens import TokenRow
+from app.store.uses import CertificateUse
 
 THUMBPRINT = "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0"
 
@@ -27,11 +28,13 @@ class View:
 
     version: int
     enabled: frozenset[str]
+    denied: frozenset[str] = frozenset()
 
 
 def view(rows: RegistryRows) -> View:
     """Build the view."""
-    return View(rows.version, frozenset(c.client_id for c in rows.clients if c.disabled_at is None))
+    enabled = frozenset(c.client_id for c in rows.clients if c.disabled_at is None)
+    return View(rows.version, enabled, rows.denied.thumbprints)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +44,12 @@ class Made:
     event: Event
     token: TokenRow | None
     version: int = 0
+    use: CertificateUse | None = None
 
 
 def issue(view: View, *, client_id: str = "bot", scope: str = "read") -> Made:
-    """A token for an enabled client, a refusal for any other."""
-    if client_id not in view.enabled:
+    """A token for an enabled client whose certificate is not denied, a refusal for any other."""
+    if client_id not in view.enabled or THUMBPRINT in view.denied:
         refusal = RequestRefused(
             decision="refused", client_id=client_id, endpoint="token", error="e", status=401
         )
@@ -68,7 +72,34 @@ def issue(view: View, *, client_id: str = "bot", scope: str = "read") -> Made:
         expires_at=row.expires_at,
         kid=row.kid,
     )
-    return Made(event, row, view.version)
+    return Made(event, row, view.version, use(client_id=client_id, resource=row.resource))
+
+
+def use(
+    *,
+    client_id: str = "bot",
+    thumbprint: str = THUMBPRINT,
+    at: int | None = None,
+    resource: str | None = None,
+    trust_set: str | None = "default",
+    issuer: str = "CN=CA,O=Example",
+    spki_sha256: str = "spki-1",
+    not_after: int = 4_000_000_000,
+) -> CertificateUse:
+    """A client's use of a certificate, as of now."""
+    return CertificateUse(
+        client_id=client_id,
+        thumbprint=thumbprint,
+        subject="CN=bot,O=Example",
+        issuer=issuer,
+        serial="2a",
+        spki_sha256=spki_sha256,
+        not_before=1,
+        not_after=not_after,
+        trust_set=trust_set,
+        at=now() if at is None else at,
+        resource=resource,
+    )
 
 
 def token(
