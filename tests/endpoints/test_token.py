@@ -107,6 +107,15 @@ def test_the_lifetime_is_a_setting(opened: Callable[..., Stage]) -> None:
     assert answer.json()["expires_in"] == claims["exp"] - claims["iat"] == 42
 
 
+def test_a_disabled_client_gets_nothing_more(stage: Stage) -> None:
+    """After the command has returned no token leaves, though nobody told this process."""
+    assert stage.token(stage.bot).status == 200
+    clients.disable(stage.desk, "bot")
+    assert stage.token(stage.bot).status == 401
+    clients.enable(stage.desk, "bot")
+    assert stage.token(stage.bot).status == 200
+
+
 def test_each_request_is_decided_anew(stage: Stage) -> None:
     """What an operator changed a moment ago counts for the very next request."""
     default = stage.settings.default_resource
