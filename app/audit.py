@@ -18,7 +18,7 @@ SCHEMA = 1
 
 
 def new_ref() -> str:
-    """An opaque reference a refused client may quote: 80 random bits, no ambiguous letters."""
+    """An opaque reference a refused client may quote: 79 random bits, no ambiguous letters."""
     alphabet = "23456789abcdefghjkmnpqrstuvwxyz"
     return "".join(secrets.choice(alphabet) for _ in range(16))
 

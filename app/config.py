@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 ENVIRONMENT_PREFIX = "CERTBOUND_"
 FILE_NAME = "certbound.toml"
 SECRETS = frozenset({"sealing_key"})
+_FILES = frozenset({"sealing_key_file", "tls_certificate_file", "tls_key_file", "jwks_uri_ca_file"})
 
 _ISSUER_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
 """The path stands in every route. Escapes would have two spellings, and the server takes one."""
@@ -113,7 +114,7 @@ class Settings(BaseModel):
         description="Whether a client's `jwks_uri` may point at loopback or private addresses.",
     )
     jwks_uri_ca_file: Path | None = Field(
-        None, description="CA bundle for fetching `jwks_uri`; default: the system's."
+        None, description="More CAs, PEM, that may vouch for a `jwks_uri`; beside the system's."
     )
     event_loop: Literal["auto", "uvloop", "asyncio"] = Field(
         "auto", description="Event loop; `auto` takes uvloop where it is installed."
@@ -230,8 +231,10 @@ def _from_file(path: Path) -> dict[str, Any]:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as TOML: {error}") from error
-    for name in values:
+    for name, value in values.items():
         _require_known(name, f"{path}: setting {name!r}", {n: n for n in names()})
+        if name in _FILES and isinstance(value, str):
+            values[name] = path.parent / value  # a file speaks of its own surroundings
     return values
 
 

@@ -25,7 +25,7 @@ def list_keys(session: Session) -> Page:
     with desk_of(session) as desk:
         rows = keys.listed(desk)
     page = Page({"keys": [_members(row) for row in rows]})
-    for row in rows:
+    for row in sorted(rows, key=lambda row: ("current", "next", "retired").index(row.state)):
         line = page.ok if row.state == "current" else page.fact
         line(
             row.state,

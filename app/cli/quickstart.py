@@ -2,6 +2,7 @@
 
 import shlex
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -13,14 +14,16 @@ from app.admin.desk import at_desk
 from app.admin.quickstart import CLIENT_ID, Part
 from app.admin.quickstart import quickstart as make
 from app.cli.findings import add_finding, filled_in
+from app.cli.first_token import curl
 from app.cli.page import REFUSED, Page
 from app.cli.session import Session, shown
 from app.cli.verb import verb
 from app.config import Settings
-from app.issuers import Issuer
+
+Brief = Annotated[bool, typer.Option("--brief", help="Say what was made, without next steps.")]
 
 
-def quickstart(session: Session) -> Page:
+def quickstart(session: Session, *, brief: Brief = False) -> Page:
     """Make a development CA, certificates, a database and the client "bot"; keep what exists."""
     settings = session.settings
     page = Page()
@@ -31,7 +34,7 @@ def quickstart(session: Session) -> Page:
     if any(part.problem for part in parts) or not would_work:
         page.code = REFUSED
     page.warn("DEV", "a development CA, its key in certs/ca.key: never use this home in production")
-    curl = _curl(settings)
+    first = curl(settings)
     inspect = session.certbound(
         "token",
         "get",
@@ -40,12 +43,16 @@ def quickstart(session: Session) -> Page:
         "--key",
         shown(directory(settings) / f"{CLIENT_ID}.key"),
     )
-    page.command("start it", *session.certbound("serve"))
-    page.command("then ask for a token", *curl)
-    page.command("the same with its claims explained", *inspect)
-    page.command(
-        "next, register a client of your own", *session.certbound("ca", "issue", "my-agent")
-    )
+    if not brief:
+        page.command("start it", *session.certbound("serve"))
+        page.command("then ask for a token", *first)
+        page.command("the same with its claims explained", *inspect)
+        page.command(
+            "next, make a certificate for a client of your own",
+            *session.certbound(
+                "ca", "issue", "my-agent", "--san-uri", "spiffe://dev.local/my-agent"
+            ),
+        )
     page.members = {
         "parts": [
             {"name": p.name, "value": p.value, "made": p.made, "problem": p.problem or None}
@@ -54,7 +61,7 @@ def quickstart(session: Session) -> Page:
         "development": True,
         "commands": {
             "serve": shlex.join(session.certbound("serve")),
-            "token": shlex.join(curl),
+            "token": shlex.join(first),
             "inspect": shlex.join(inspect),
         },
     }
@@ -88,22 +95,3 @@ def _try_it(page: Page, session: Session, settings: Settings) -> bool:
         if not finding.passed:
             add_finding(page, session, filled_in(finding, CLIENT_ID, Path(shown(file))))
     return diagnosis.refusal is None
-
-
-def _curl(settings: Settings) -> tuple[str, ...]:
-    folder = directory(settings)
-    issuer = Issuer(settings.issuer, settings.mtls_base_url)
-    return (
-        "curl",
-        "--cacert",
-        shown(folder / "ca.crt"),
-        "--cert",
-        shown(folder / f"{CLIENT_ID}.crt"),
-        "--key",
-        shown(folder / f"{CLIENT_ID}.key"),
-        "-d",
-        "grant_type=client_credentials",
-        "-d",
-        f"client_id={CLIENT_ID}",
-        issuer.mtls_url("/token"),
-    )

@@ -8,10 +8,13 @@ import typer
 
 from app import clock
 from app.admin import trust
+from app.admin.authority import directory
 from app.admin.database import shown_url
 from app.admin.desk import at_desk
 from app.admin.keys import unsealed
 from app.admin.problem import Kind, Problem
+from app.admin.quickstart import CLIENT_ID
+from app.cli.first_token import curl
 from app.cli.page import Page
 from app.cli.session import Session
 from app.cli.verb import verb
@@ -106,6 +109,8 @@ def _announcement(session: Session, settings: Settings) -> Page:
     development = settings.home / "certs" / "ca.key"
     if development.exists():
         page.warn("DEV", "this home has a development CA: not for production")
+    if (directory(settings) / f"{CLIENT_ID}.key").exists():
+        page.command("ask for a token, in another terminal", *curl(settings))
     page.command("see what it decides", *session.certbound("audit", "tail", "--follow"))
     return page
 

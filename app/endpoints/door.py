@@ -32,6 +32,8 @@ from app.web.errors import render
 
 MAX_RECORDED = 500
 """Characters of anything a stranger sent that one audit member may hold."""
+MAX_CLIENT_ID = 255
+"""Of a claimed client_id: as long as a registered one may be, too short for a token pasted there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,7 @@ def refused(
     findings = exam.findings or [error.finding]
     if error.finding not in findings:
         findings = [*findings, error.finding]
-    client_id = presented.unverified_client_id[:MAX_RECORDED] if presented else None
+    client_id = presented.unverified_client_id[:MAX_CLIENT_ID] if presented else None
     event = RequestRefused(
         decision="refused",
         reason=error.finding.reason.value if error.finding.reason else None,

@@ -10,6 +10,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.binding import BINDINGS, mtls
 from app.clients.methods import METHODS, tls_client_auth
 from app.clients.registry import Registry
 from app.endpoints.door import Door
@@ -54,7 +55,7 @@ def document(door: Door, registry: Registry) -> dict[str, Any]:
         "grant_types_supported": list(GRANTS),
         "token_endpoint_auth_methods_supported": methods,
         "code_challenge_methods_supported": ["S256"],
-        "tls_client_certificate_bound_access_tokens": True,
+        "tls_client_certificate_bound_access_tokens": mtls.CONFIRMATION in BINDINGS,
         "mtls_endpoint_aliases": {
             route.metadata: door.issuer.mtls_url(route.path)
             for route in door.routes

@@ -6,6 +6,7 @@ lies unencrypted beside the certificates, and it keeps no record of what it issu
 """
 
 import re
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -42,7 +43,9 @@ class Issued:
 def init(directory: Path, *, days: int = CA_DAYS) -> Issued:
     """Make ``ca.crt`` and ``ca.key``. Raises FileExistsError where either exists, OSError."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, CA_NAME)])
+    # Every home has one: a name of its own says whose certificate was refused where.
+    common_name = f"{CA_NAME} {secrets.token_hex(3)}"
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     builder = _builder(name, name, key.public_key(), clock.now() + days * 86400)
     certificate = (
         builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)

@@ -143,9 +143,9 @@ class TlsConnection(SendingHalf, asyncio.Protocol):
         else:
             self._raw.abort()
 
-    def stop_unless_open(self) -> None:
-        """The server is stopping: a client without a finished handshake has nothing to wait for."""
-        if self._phase is not Phase.OPEN:
+    def give_up_handshake(self) -> None:
+        """The server is stopping: without a finished handshake there is nothing to wait for."""
+        if self._phase is Phase.HANDSHAKE:
             self._raw.abort()
 
     # -- towards HTTP ------------------------------------------------------------------------

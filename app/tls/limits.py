@@ -23,9 +23,9 @@ class Limits:
     """What a half-received request gets to complete once the server is stopping."""
     shutdown: float = 10.0
     """What requests in flight get to finish once the server is stopping."""
-    max_connections: int = 4096
+    max_connections: int = 10_000
     """Open connections of this process, handshakes included."""
-    max_connections_per_address: int = 1024
+    max_connections_per_address: int = 2_000
     """The same from one IPv4 address or one IPv6 /64."""
     max_header_bytes: int = 32 * 1024
     """Request line and headers together; more is answered 431."""

@@ -70,7 +70,7 @@ class _Server(uvicorn.Server):
         self._service.stopping = True
         for connection in self._service.sweeper:
             if isinstance(connection, TlsConnection):
-                connection.stop_unless_open()
+                connection.give_up_handshake()
         await super().shutdown(sockets)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from app import clock
 from app.audit import CertificateEvidence, TokenIssued
-from app.binding import mtls
+from app.binding import BINDINGS
 from app.jose.jwt import Signer
 from app.pki.check import TrustedCertificate
 from app.store.tokens import TokenRow
@@ -73,7 +73,7 @@ def prepare(issue: Issue, *, issuer: str, signer: Signer, now: int) -> Issuance:
         "iat": now,
         "exp": expires_at,
         "jti": jti,
-        "cnf": mtls.confirmation(trusted.peer),
+        "cnf": BINDINGS[issue.confirmation].confirmation(trusted.peer),
     }
     if scope:
         claims["scope"] = scope
@@ -98,7 +98,7 @@ def prepare(issue: Issue, *, issuer: str, signer: Signer, now: int) -> Issuance:
         grant_type=issue.grant_type,
         method=issue.client.client.token_endpoint_auth_method,
         mechanisms=("client_authentication", "token_binding"),
-        confirmation=mtls.CONFIRMATION,
+        confirmation=issue.confirmation,
         token_type=TOKEN_TYPE,
         subject=issue.subject,
         scope=scope,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from app.binding import mtls
 from app.clients.authentication import AuthenticatedClient
 
 
@@ -16,6 +17,8 @@ class Issue:
     resource: str
     lifetime: int
     """Seconds wished for; the certificate's notAfter may shorten it."""
+    confirmation: str = mtls.CONFIRMATION
+    """What will tie the token to its holder: a row of BINDINGS."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ from app.web.respond import json_response
 def render(error: OAuthError, *, ref: str | None = None) -> Response:
     """The answer to `error`: code, constant description, and the reference that explains it.
 
-    Nothing of the finding leaves here. A 401 carries no ``WWW-Authenticate``: RFC 6749 section 5.2
-    asks for it only where the client used the Authorization header, and TLS has no scheme there.
+    Nothing of the finding leaves here. A 401 carries no ``WWW-Authenticate``: a certificate has no
+    scheme there, and any other would invite what never succeeds (docs/divergences.md, RFC 6749
+    section 5.2).
     """
     body = {"error": error.error, "error_description": error.description}
     if ref is not None:

@@ -108,3 +108,11 @@ def test_every_setting_is_described() -> None:
     """The reference is generated from these descriptions."""
     for name in config.names():
         assert config.Settings.model_fields[name].description, name
+
+
+def test_a_relative_path_in_the_file_starts_at_the_file(tmp_path: Path) -> None:
+    """Under a service manager the current directory is nobody's choice."""
+    (tmp_path / "certbound.toml").write_text('tls_key_file = "tls/server.key"\n')
+    settings = config.load(tmp_path, {"tls_certificate_file": "here.crt"}, {}).settings
+    assert settings.tls_key_file == tmp_path / "tls" / "server.key"
+    assert settings.tls_certificate_file == Path("here.crt")

@@ -90,7 +90,8 @@ UNAUTHENTICATED = (
         "disabled client", token("disabled", client_id="disabled"), InvalidClient, R.CLIENT_DISABLED
     ),
     Row("another client's certificate", token("disabled"), InvalidClient, R.SAN_MISMATCH),
-    Row("same name, other CA", token("stranger"), InvalidClient, R.CHAIN_INVALID),
+    Row("same name, unknown CA", token("stranger"), InvalidClient, R.ISSUER_UNKNOWN),
+    Row("same name, a CA of the same name", token("impostor"), InvalidClient, R.CHAIN_INVALID),
     Row("self-signed at a PKI client", token("selfsigned"), InvalidClient, R.ISSUER_UNKNOWN),
     Row(
         "PKI at a self-signed client",

@@ -7,6 +7,7 @@ from sqlite3 import connect
 import pytest
 
 from app.admin import clients, resources
+from app.grants import GRANTS, GrantType, client_credentials
 from app.jose import jwt
 from app.store import tokens
 from tests.kit.asgi import FORM, Stage
@@ -105,6 +106,28 @@ def test_the_lifetime_is_a_setting(opened: Callable[..., Stage]) -> None:
     answer = stage.token(stage.bot)
     claims = stage.claims(answer)
     assert answer.json()["expires_in"] == claims["exp"] - claims["iat"] == 42
+
+
+def test_a_grant_says_which_parameters_repeat(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one grant lets stand twice is refused at another: a grant added later starts strict."""
+    monkeypatch.setitem(GRANTS, "urn:strict", GrantType(client_credentials.grant, frozenset()))
+    peer = stage.add_client("strict", grants=("urn:strict",))
+    url = stage.settings.default_resource
+    fields = [("grant_type", "urn:strict"), ("client_id", "strict"), ("resource", url)]
+    assert stage.post("/token", fields, peer=peer).status == 200
+    answer = stage.post("/token", [*fields, ("resource", url)], peer=peer)
+    assert (answer.status, answer.json()["error"]) == (400, "invalid_request")
+
+
+def test_a_disabled_client_gets_nothing_more(stage: Stage) -> None:
+    """After the command has returned no token leaves, though nobody told this process."""
+    assert stage.token(stage.bot).status == 200
+    clients.disable(stage.desk, "bot")
+    assert stage.token(stage.bot).status == 401
+    clients.enable(stage.desk, "bot")
+    assert stage.token(stage.bot).status == 200
 
 
 def test_each_request_is_decided_anew(stage: Stage) -> None:

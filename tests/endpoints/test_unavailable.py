@@ -30,7 +30,7 @@ def locked(stage: Stage) -> Iterator[None]:
 
 
 def test_no_token_leaves_a_server_that_cannot_record_it(stage: Stage) -> None:
-    """A locked database gives 503 with Retry-After within the promised time, and no token."""
+    """A locked database gives 503 with Retry-After within the promised time, and no token; then it heals."""
     with locked(stage):
         started = time.monotonic()
         answer = stage.token(stage.bot)
@@ -43,6 +43,7 @@ def test_no_token_leaves_a_server_that_cannot_record_it(stage: Stage) -> None:
         "error": "temporarily_unavailable",
         "error_description": TemporarilyUnavailable.description,
     }
+    assert stage.token(stage.bot).status == 200
 
 
 def test_what_needs_no_database_is_served_without_it(

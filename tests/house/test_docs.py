@@ -156,19 +156,29 @@ def test_quoted_files_are_quoted_as_they_are() -> None:
 
 @pytest.mark.timeout(240)
 def test_python_snippets_print_a_bound_token(tmp_path: Path) -> None:
-    """Each snippet ends with a token on its standard output, bound to the certificate it names."""
+    """Each ends with a token bound to its certificate, and docs/tokens.md names all that is in it."""
     snippets = [b for b in blocks(texts()["docs/libraries.md"]) if b.language == "python"]
     assert len(snippets) == 3
+    documented = _first_column("## What is in it")
     with reading(tmp_path) as reader:
         for number, block in enumerate(snippets):
             script = tmp_path / f"snippet{number}.py"
             script.write_text(reader.as_typed(block.text))
             token, code = reader.run(f"{sys.executable} {script.name}")
             assert code == 0, token
-            assert unverified(token.strip())[1]["client_id"] == "bot"
+            header, claims = unverified(token.strip())
+            assert (set(header), set(claims)) == documented
             told, code = reader.run(f"certbound token inspect {token.strip()} --cert certs/bot.crt")
             assert code == 0, told
             assert "✔ binding: bound to this certificate" in told
+
+
+def _first_column(heading: str) -> tuple[set[str], set[str]]:
+    """What the two tables under a heading of docs/tokens.md list."""
+    section = texts()["docs/tokens.md"].partition(f"{heading}\n")[2].partition("\n## ")[0]
+    header, claims = section.split("Its claims:")
+    found = [set(re.findall(r"^\| `(\w+)`", part, re.MULTILINE)) for part in (header, claims)]
+    return found[0], found[1]
 
 
 def test_generated_parts_are_current() -> None:

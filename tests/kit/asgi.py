@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode
 
 from app import clock, config
 from app.admin import authority, clients, quickstart, resources
@@ -132,7 +132,7 @@ class Stage:
             "http_version": "1.1",
             "method": method,
             "scheme": "https",
-            "path": path.partition("?")[0],
+            "path": unquote(path),
             "raw_path": path.encode(),
             "root_path": "",
             "query_string": query,

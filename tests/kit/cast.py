@@ -3,14 +3,17 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cryptography import x509
+
 from app import clock
-from app.admin import certificates, clients, identity, trust
+from app.admin import certificates, clients, identity, quickstart, trust
 from app.admin.authority import Request
 from app.store import clients as client_rows
 from app.store import credentials as credential_rows
 from app.store import registry
 from app.tls.peer import PeerCertificate
-from tests.kit.asgi import Stage, make_home, peer_of
+from tests.kit import ca
+from tests.kit.asgi import Stage, make_home
 
 OTHER_RESOURCE = "https://files.example"
 UNUSED_RESOURCE = "https://unused.example"
@@ -34,7 +37,9 @@ class Cast:
     orphan: PeerCertificate
     """Of the client ``orphan``, whose trust set has been removed."""
     stranger: PeerCertificate
-    """From another development CA, with the very name of ``bot``."""
+    """From a CA nobody trusts, with the very name of ``bot``."""
+    impostor: PeerCertificate
+    """The same, from a CA that has the trusted one's name and another key."""
     malformed: PeerCertificate
     """Bytes that are no certificate."""
 
@@ -61,11 +66,24 @@ def cast_on(stage: Stage, elsewhere: Path) -> Cast:
         pending=_another(stage, "pending"),
         disabled=disabled,
         orphan=orphan,
-        stranger=peer_of(elsewhere / "certs" / "bot.crt"),
+        stranger=_like_bot(ca.name(("CN", "Another CA"))),
+        impostor=_like_bot(_subject_of(stage.settings.home / "certs" / "ca.crt")),
         malformed=PeerCertificate(
             b"\x30\x03\x02\x01", (), "TLSv1.2", "ECDHE-RSA-AES128-GCM-SHA256"
         ),
     )
+
+
+def _subject_of(path: Path) -> bytes:
+    return x509.load_pem_x509_certificate(path.read_bytes()).subject.public_bytes()
+
+
+def _like_bot(issuer: bytes) -> PeerCertificate:
+    now = clock.now()
+    authority = ca.root(issuer, ca.key(label="cast"), now)
+    names = ca.san(uri=(quickstart.CLIENT_URI,))
+    draft = ca.client_draft(ca.name(("CN", "bot")), ca.key(label="cast bot"), now, names)
+    return PeerCertificate(authority.sign(draft), (), "TLSv1.3", "TLS_AES_128_GCM_SHA256")
 
 
 def _another(stage: Stage, name: str) -> PeerCertificate:

@@ -16,6 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = (
     ROOT / "README.md",
+    ROOT / "app" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
     ROOT / "tests" / "README.md",
 )

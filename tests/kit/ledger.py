@@ -1,6 +1,7 @@
 """What a server wrote down, read from its database while it runs."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,13 @@ def entries(home: Path) -> list[AuditRow]:
         return list(audit.tail(conn, EVERYTHING))
 
 
+def token_rows(home: Path, jtis: Iterable[str]) -> dict[str, TokenRow]:
+    """The records of tokens, of those that have one."""
+    with desk_on(home) as desk, desk.db.read() as conn:
+        found = {jti: tokens.find(conn, jti) for jti in jtis}
+    return {jti: row for jti, row in found.items() if row is not None}
+
+
 def token_row(home: Path, jti: str) -> TokenRow | None:
     """The record of a token."""
-    with desk_on(home) as desk, desk.db.read() as conn:
-        return tokens.find(conn, jti)
+    return token_rows(home, [jti]).get(jti)

@@ -23,6 +23,7 @@ import httpx2
 
 from app import config
 from app.admin.desk import Desk, at_desk
+from tests.kit.command import call
 
 ROOT = Path(__file__).parents[2]
 START_LIMIT = 30.0
@@ -92,8 +93,11 @@ class Running:
         return httpx2.Client(verify=tls, timeout=20, trust_env=False)
 
     def certbound(self, *arguments: str, check: bool = True) -> str:
-        """Run a command on this home; its standard output."""
-        return certbound(self.home, *arguments, environment=self.environment, check=check).stdout
+        """Run a command on this home, inside this process for speed; its standard output."""
+        done = call(self.home, *arguments, environment=self.environment)
+        if check and done.code != 0:
+            raise AssertionError(f"{arguments}: exit {done.code}\n{done.out}{done.err}")
+        return done.out
 
     def certbound_json(self, *arguments: str, check: bool = True) -> Any:
         """Run a command with ``--json``; what it printed."""
@@ -114,9 +118,9 @@ def desk_on(home: Path, environment: dict[str, str] | None = None) -> Iterator[D
 
 
 def certbound(
-    home: Path, *arguments: str, environment: dict[str, str] | None = None, check: bool = True
+    home: Path, *arguments: str, environment: dict[str, str] | None = None
 ) -> "subprocess.CompletedProcess[str]":
-    """Run the command line as a process of its own."""
+    """Run the command line as a process of its own; it must succeed."""
     command = [sys.executable, "-m", "app", *arguments, "--home", str(home)]
     done = subprocess.run(
         command,
@@ -126,7 +130,7 @@ def certbound(
         timeout=60,
         check=False,
     )
-    if check and done.returncode != 0:
+    if done.returncode != 0:
         raise AssertionError(
             f"{' '.join(command)}: exit {done.returncode}\n{done.stdout}{done.stderr}"
         )

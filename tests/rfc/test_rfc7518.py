@@ -1,8 +1,9 @@
-"""RFC 7518, JSON Web Algorithms: coordinates and signatures of the one curve used by default."""
+"""RFC 7518, JSON Web Algorithms: sizes and encodings of keys and signatures."""
 
 import base64
+from pathlib import Path
 
-from tests.kit.asgi import Stage
+from tests.kit.asgi import Stage, make_home, settings_for
 
 
 def octets(text: str) -> int:
@@ -21,3 +22,12 @@ def test_section_3_4_a_signature_is_r_and_s(standing: Stage) -> None:
     for _ in range(30):
         token = standing.token(standing.bot).json()["access_token"]
         assert octets(token.rpartition(".")[2]) == 64
+
+
+def test_section_3_3_an_rsa_key_has_2048_bits_or_more(tmp_path: Path) -> None:
+    """For RS256 and PS256 alike (section 3.5), with the usual exponent."""
+    make_home(tmp_path, signing_algorithm="PS256")
+    with Stage(settings_for(tmp_path, signing_algorithm="PS256")) as stage:
+        for key in stage.ask("GET", "/jwks").json()["keys"]:
+            assert octets(key["n"]) * 8 >= 2048
+            assert key["e"] == "AQAB"

@@ -2,7 +2,6 @@
 
 import pytest
 
-from app.admin import clients
 from app.binding import mtls
 from app.errors import Refused
 from tests.kit.asgi import Stage
@@ -72,12 +71,3 @@ def test_section_4_11_no_open_redirector(standing: Stage) -> None:
         assert answer.status in {400, 404}
         assert answer.header("location") is None
         assert b"evil" not in answer.body
-
-
-def test_section_4_10_1_a_disabled_client_gets_nothing_more(stage: Stage) -> None:
-    """After the command has returned no token leaves, though no process was told."""
-    assert stage.token(stage.bot).status == 200
-    clients.disable(stage.desk, "bot")
-    assert stage.token(stage.bot).status == 401
-    clients.enable(stage.desk, "bot")
-    assert stage.token(stage.bot).status == 200

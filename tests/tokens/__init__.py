@@ -1,0 +1,1 @@
+"""Tests of this folder may share what stands beside them."""
