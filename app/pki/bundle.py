@@ -33,7 +33,7 @@ class Bundle:
     anchors: tuple[bytes, ...]
     """DER, in the document's order, repeats dropped; never empty."""
     sequence: int | None
-    """Rises with every change, where the publisher states it. May be wider than 64 bits."""
+    """Rises with every change, where the publisher states it; up to 20 digits, more than 64 bits."""
     refresh_hint: int | None
     """Seconds, as stated: bounds are the reader's business."""
 
@@ -55,10 +55,11 @@ def parse_bundle(data: bytes) -> Bundle:
     if len(anchors) > MAX_CERTIFICATES:
         raise ValueError(f"the bundle has more than {MAX_CERTIFICATES} certificates")
     TrustSet("bundle", anchors)  # judges each certificate
+    hint = _integer(members, "spiffe_refresh_hint")
     return Bundle(
         anchors,
         sequence=_integer(members, "spiffe_sequence"),
-        refresh_hint=_integer(members, "spiffe_refresh_hint", at_most=_MAX_HINT),
+        refresh_hint=None if hint is None else min(hint, _MAX_HINT),
     )
 
 
@@ -88,10 +89,10 @@ def _certificate(where: str, x5c: object) -> bytes:
     return certificate
 
 
-def _integer(members: Members, name: str, *, at_most: int | None = None) -> int | None:
+def _integer(members: Members, name: str) -> int | None:
     value = members.get(name)
     if value is None and name not in members:
         return None
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise ValueError(f"the bundle's {name} is not a non-negative integer")
-    return value if at_most is None else min(value, at_most)
+    return value

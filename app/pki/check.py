@@ -1,14 +1,16 @@
 """The only door from a presented certificate to a trusted one.
 
 Guarantees that a `TrustedCertificate` is in date, has an acceptable key and signature, and is
-vouched for either by a path to a pinned anchor (`by_path`, RFC 8705 section 2.1) or by its own
-registration (`by_registration`, section 2.2). Only the leaf that signed the handshake is judged;
+vouched for either by a path to a pinned anchor on which, under the trust set's policy, nothing is
+revoked (`by_path`, RFC 8705 section 2.1) or by its own registration (`by_registration`, section
+2.2). Only the leaf that signed the handshake is judged;
 whatever else was presented is path material. Does not compare names (`app.pki.names`) and does not
 know of clients. Every refusal is a `Refused` with a reason; no input raises anything else.
 """
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, NoReturn
 
@@ -19,6 +21,7 @@ from app.pki.leaf_policy import examine_dates, examine_key, examine_signature, e
 from app.pki.no_path import NoPath
 from app.pki.path import Path, find_path
 from app.pki.registered import Registered, eligible_entries, examine_registration
+from app.pki.revocation import NO_SOURCE, RevocationSource, examine_revocation
 from app.pki.subject_match import PresentedNames
 from app.pki.verdicts import Verdicts
 from app.tls.peer import PeerCertificate
@@ -82,7 +85,10 @@ class TrustedCertificate:
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
-    """A success and the span in which no certificate involved starts or ends."""
+    """A success and the span in which no certificate involved starts or ends.
+
+    Not part of it: revocation, which is asked anew each time.
+    """
 
     inputs: object
     """What it was reached from, beside the leaf: compared before it is used again."""
@@ -92,6 +98,8 @@ class _Verdict:
     findings: tuple[Finding, ...]
     not_before: int
     not_after: int
+    path: Path | None = None
+    """What to ask about revocation."""
 
     def holds(self, inputs: object, now: int) -> bool:
         return self.inputs == inputs and self.not_before <= now < self.not_after
@@ -108,18 +116,27 @@ _registrations: Verdicts[str, _Verdict] = Verdicts(_REMEMBERED)
 
 
 def by_path(
-    exam: Examination, peer: PeerCertificate, trust_sets: Sequence[TrustSet], now: int
+    exam: Examination,
+    peer: PeerCertificate,
+    trust_sets: Sequence[TrustSet],
+    now: int,
+    revocation: RevocationSource = NO_SOURCE,
 ) -> TrustedCertificate:
     """Trust by a path to an anchor of the first of `trust_sets` that has one. Raises Refused.
 
     Notes, in order: readable, dates, key, usage, signature, chain, permitted names (where the set
-    has such bounds; a certificate beyond them may yet be vouched for by another set). A thorough examination gets all
-    of them before `Refused` is raised.
+    has such bounds; a certificate beyond them may yet be vouched for by another set), revocation
+    (by the policy of the set that vouches; no other set is tried after it). A thorough examination
+    gets all of them before `Refused` is raised.
     """
     inputs = (_digest(peer.presented), tuple(each.digest for each in trust_sets))
     verdict = _paths.get(peer.thumbprint)
     if verdict is not None and verdict.holds(inputs, now):
-        return verdict.replay(exam, peer)
+        trusted = verdict.replay(exam, peer)
+        start = len(exam.findings)
+        _examine_revocation(exam, verdict, trust_sets, revocation, now)
+        _passed(exam, start)
+        return trusted
     start = len(exam.findings)
     leaf, presented = _readable(exam, peer)
     examine_dates(exam, leaf, now)
@@ -127,13 +144,51 @@ def by_path(
     examine_usage(exam, leaf)
     examine_signature(exam, leaf)
     found = _examine_chain(exam, leaf, presented, trust_sets, now)
-    findings = _passed(exam, start)
-    if found is None:
+    if found is not None:
+        path, name = found
+        findings = tuple(exam.findings[start:])
+        span = (path.not_before, path.not_after)
+        verdict = _Verdict(inputs, leaf.facts, name, "path", findings, *span, path)
+        if all(finding.passed for finding in findings):
+            _paths.put(peer.thumbprint, verdict)
+        _examine_revocation(exam, verdict, trust_sets, revocation, now)
+    _passed(exam, start)
+    if found is None or verdict is None:
         raise RuntimeError("no path, and no finding that says so")
-    path, name = found
-    verdict = _Verdict(inputs, leaf.facts, name, "path", findings, path.not_before, path.not_after)
-    _paths.put(peer.thumbprint, verdict)
     return TrustedCertificate(peer, verdict.facts, verdict.trust_set, verdict.basis)
+
+
+def path_of(
+    peer: PeerCertificate, trust_sets: Sequence[TrustSet], now: int
+) -> tuple[Path, TrustSet] | None:
+    """What `by_path` would ask about revocation, so that answers can be fetched before it does.
+
+    None where it would refuse before that, or where the policy of the set is off.
+    """
+    if all(each.revocation.mode == "off" for each in trust_sets):
+        return None
+    exam = Examination()
+    with suppress(Refused):
+        by_path(exam, peer, trust_sets, now)
+    verdict = _paths.get(peer.thumbprint)
+    inputs = (_digest(peer.presented), tuple(each.digest for each in trust_sets))
+    if verdict is None or verdict.path is None or not verdict.holds(inputs, now):
+        return None
+    trust_set = next(each for each in trust_sets if each.name == verdict.trust_set)
+    return None if trust_set.revocation.mode == "off" else (verdict.path, trust_set)
+
+
+def _examine_revocation(
+    exam: Examination,
+    verdict: _Verdict,
+    trust_sets: Sequence[TrustSet],
+    revocation: RevocationSource,
+    now: int,
+) -> None:
+    trust_set = next(each for each in trust_sets if each.name == verdict.trust_set)
+    if verdict.path is None:
+        raise RuntimeError("a verdict by path without its path")
+    examine_revocation(exam, verdict.path, trust_set, revocation, now)
 
 
 def by_registration(

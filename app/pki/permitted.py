@@ -21,7 +21,7 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -35,7 +35,10 @@ MAX_PATTERNS = 100  # of each kind: every name of a new certificate is compared 
 
 @dataclass(frozen=True, slots=True)
 class Permitted:
-    """The name bounds of one trust set; made by `permit` or `from_json`. Empty: anything."""
+    """The name bounds of one trust set. Empty: anything.
+
+    Raises ValueError for what is no pattern: a bound not understood must never be one less.
+    """
 
     dn: tuple[bytes, ...] = ()
     """Canonical DER of Names."""
@@ -47,6 +50,13 @@ class Permitted:
     def __post_init__(self) -> None:
         if max(len(self.dn), len(self.dns), len(self.spiffe)) > MAX_PATTERNS:
             raise ValueError(f"more than {MAX_PATTERNS} permitted names of one kind")
+        for name in self.dn:
+            _require_canonical(name)
+        for domain in self.dns:
+            if _dns(domain) != domain:
+                raise ValueError(f"the permitted domain {domain[:80]!a} is not in lower case")
+        for domain in self.spiffe:
+            require_trust_domain(domain)
 
     def __bool__(self) -> bool:
         return bool(self.dn or self.dns or self.spiffe)
@@ -123,7 +133,7 @@ class Permitted:
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).digest()
 
     def to_json(self) -> dict[str, list[str]]:
-        """As stored: DER in base64, kinds without patterns left out."""
+        """As stored: DER in base64, kinds without patterns left out; no bounds are ``{}``."""
         members = {
             "dn": [base64.b64encode(each).decode("ascii") for each in self.dn],
             "dns": list(self.dns),
@@ -133,15 +143,15 @@ class Permitted:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
-        """The bounds `to_json` wrote. Raises ValueError: a bound not understood must never drop."""
+        """The bounds that `to_json` wrote. Raises ValueError for anything else, unknown kinds too."""
         lists = {kind: _strings(kind, patterns) for kind, patterns in stored.items()}
         if unknown := sorted(lists.keys() - {"dn", "dns", "spiffe"}):
             raise ValueError(f"permitted names of an unknown kind: {', '.join(unknown)}")
-        return cls(
-            dn=tuple(_canonical(each) for each in lists.get("dn", ())),
-            dns=tuple(_dns(each) for each in lists.get("dns", ())),
-            spiffe=tuple(require_trust_domain(each) for each in lists.get("spiffe", ())),
-        )
+        try:
+            names = tuple(base64.b64decode(each, validate=True) for each in lists.get("dn", ()))
+        except binascii.Error as problem:
+            raise ValueError("a permitted DN is not base64") from problem
+        return cls(names, lists.get("dns", ()), lists.get("spiffe", ()))
 
 
 ANYTHING = Permitted()
@@ -185,19 +195,14 @@ def _rdns(name: bytes) -> list[der.Element]:
     return der.inside(der.single(name), der.SEQUENCE)
 
 
-def _strings(kind: str, patterns: Any) -> Iterable[str]:
-    if not isinstance(patterns, list) or not patterns:
+def _require_canonical(name: bytes) -> None:
+    if not (read := dn.read(name)) or dn.encode(read) != name:
+        raise ValueError("a permitted DN is empty or not in canonical form")
+
+
+def _strings(kind: str, patterns: Any) -> tuple[str, ...]:
+    if not isinstance(patterns, list | tuple) or not patterns:
         raise ValueError(f"the permitted names of kind {kind} are not a list with members")
     if not all(isinstance(each, str) for each in patterns):
         raise ValueError(f"a permitted name of kind {kind} is not a string")
-    return patterns
-
-
-def _canonical(text: str) -> bytes:
-    try:
-        name = base64.b64decode(text, validate=True)
-    except binascii.Error as problem:
-        raise ValueError("a permitted DN is not base64") from problem
-    if not (read := dn.read(name)) or dn.encode(read) != name:
-        raise ValueError("a permitted DN is empty or not in canonical form")
-    return name
+    return tuple(patterns)
