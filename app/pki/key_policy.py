@@ -60,8 +60,8 @@ def issuer_key_fault(key: object) -> str | None:
     return _rsa_or_ec_fault(key)
 
 
-def signature_fault(certificate: x509.Certificate) -> str | None:
-    """What is wrong with the algorithm that signed `certificate`, or None."""
+def signature_fault(certificate: x509.Certificate | x509.CertificateRevocationList) -> str | None:
+    """What is wrong with the algorithm that signed a certificate or CRL, or None."""
     oid = certificate.signature_algorithm_oid
     if oid in _EDDSA:
         return None

@@ -15,7 +15,7 @@ from tests.kit.ca import eku, name, sign
 from tests.kit.world import World
 from tests.pki.judging import peer
 
-_ORDER = ["readable", "dates", "key", "usage", "signature", "chain"]
+_ORDER = ["readable", "dates", "key", "usage", "signature", "chain", "revocation"]
 
 
 @pytest.fixture

@@ -1,0 +1,98 @@
+"""Which certificates a CRL speaks for: all of its CA's, or a partition (RFC 5280 section 5.2.5).
+
+Guarantees that no URL in a distribution point is ever looked at as such: the names in the CRL and
+in the certificate are compared as data. Kinds of CRL whose silence proves nothing here (indirect,
+for some reasons only, for attribute certificates) raise ValueError.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from cryptography import x509
+
+from app.pki.leaf import Leaf
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a CRL covers."""
+
+    clients: bool = True
+    """End-entity certificates."""
+    authorities: bool = True
+    points: frozenset[str] = frozenset()
+    """Names of its distribution point; empty: not bound to one."""
+
+    @property
+    def text(self) -> str:
+        """The partition for people and as a key; empty for a CRL that covers everything."""
+        kinds = [] if self.clients else ["CAs"]
+        kinds += [] if self.authorities else ["clients"]
+        return " ".join((*kinds, *sorted(self.points)))
+
+    def covers(self, leaf: Leaf) -> bool:
+        """Whether the absence of `leaf` from the CRL means that it is not revoked."""
+        if not (self.authorities if leaf.facts.is_ca else self.clients):
+            return False
+        stated = _points_of(leaf.certificate)
+        if stated is None:
+            return not self.points
+        return bool(stated) and (not self.points or not self.points.isdisjoint(stated))
+
+
+def scope_of(point: x509.IssuingDistributionPoint, issuer: x509.Name) -> Scope:
+    """The scope that a CRL of `issuer` states. Raises ValueError for what is not supported."""
+    if point.indirect_crl:
+        raise ValueError("an indirect CRL; not supported")
+    if point.only_some_reasons:
+        raise ValueError("a CRL for some reasons only; not supported")
+    if point.only_contains_attribute_certs:
+        raise ValueError("a CRL of attribute certificates")
+    names = _names(point.full_name, point.relative_name, issuer)
+    return Scope(
+        clients=not point.only_contains_ca_certs,
+        authorities=not point.only_contains_user_certs,
+        points=names,
+    )
+
+
+_ISSUER = "issuer"
+"""Stands for a distribution point without a name: any CRL of the certificate's issuer."""
+
+
+@lru_cache(maxsize=4096)  # as many as there are remembered verdicts
+def _points_of(certificate: x509.Certificate) -> frozenset[str] | None:
+    """Names of a certificate's distribution points; None where it states none.
+
+    Points of other CRL issuers and points for some reasons do not count. Where all are such, the
+    result is empty: the issuer's own CRLs are then not where this certificate would be listed.
+    """
+    try:
+        points = certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
+    except x509.ExtensionNotFound:
+        return None
+    found = set[str]()
+    for point in points:
+        own = point.crl_issuer is None or x509.DirectoryName(certificate.issuer) in point.crl_issuer
+        if own and not point.reasons:
+            names = _names(point.full_name, point.relative_name, certificate.issuer)
+            found |= names or {_ISSUER}
+    return frozenset(found)
+
+
+def _names(
+    full: list[x509.GeneralName] | None,
+    relative: x509.RelativeDistinguishedName | None,
+    issuer: x509.Name,
+) -> frozenset[str]:
+    if relative is not None:
+        full = [x509.DirectoryName(x509.Name([*issuer.rdns, relative]))]
+    return frozenset(_text(each) for each in full or ())
+
+
+def _text(name: x509.GeneralName) -> str:
+    if isinstance(name, x509.UniformResourceIdentifier):
+        return f"URI:{name.value}"
+    if isinstance(name, x509.DirectoryName):
+        return f"directory:{name.value.public_bytes().hex()}"
+    raise ValueError("a distribution point named by neither a URI nor a directory name")

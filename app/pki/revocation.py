@@ -1,0 +1,104 @@
+"""Is any certificate of a path revoked? Asked anew for every request, of memory alone.
+
+Guarantees that under a policy other than off every certificate below the anchor is asked about;
+that one known to be revoked is refused, whatever the policy does about doubt; that with hard
+failure only a known and fresh *good* for all of them passes; that with soft failure the finding
+says each time what was not known. Waits for nothing: CRLs and OCSP answers are fetched elsewhere
+(`app.pki.crl_store`, `app.pki.ocsp_cache`), never from URLs in certificates.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from app.errors import Examination, Finding, Reason
+from app.pki.anchors import TrustSet
+from app.pki.crl import LoadedCrl
+from app.pki.crl_status import CrlView
+from app.pki.leaf import Leaf
+from app.pki.ocsp import OcspAnswer
+from app.pki.path import Path
+from app.pki.status import Status
+
+
+class RevocationSource(Protocol):
+    """What is known about revocation now, in memory. Read from any thread."""
+
+    def crls(self, trust_set: str) -> Sequence[LoadedCrl]:
+        """The CRLs loaded for a trust set, stale ones included."""
+
+    def ocsp(self, trust_set: str, issuer: Leaf, serial: int) -> OcspAnswer | None:
+        """The last answer about a certificate, stale or not; None where there was none."""
+
+
+class NoSource:
+    """Knows nothing: under a hard policy nobody passes."""
+
+    def crls(self, trust_set: str) -> Sequence[LoadedCrl]:
+        """None loaded."""
+        del trust_set
+        return ()
+
+    def ocsp(self, trust_set: str, issuer: Leaf, serial: int) -> OcspAnswer | None:
+        """Nobody was asked."""
+        del trust_set, issuer, serial
+        return None
+
+
+NO_SOURCE = NoSource()
+
+
+def examine_revocation(
+    exam: Examination, path: Path, trust_set: TrustSet, source: RevocationSource, now: int
+) -> None:
+    """Note finding "revocation". Raises Refused as `Examination.note` does."""
+    policy = trust_set.revocation
+    if policy.mode == "off":
+        exam.note(Finding("revocation", f"off for trust set {trust_set.name}"))
+        return
+    exam.note(_finding(trust_set, statuses(path, trust_set, source, now)))
+
+
+def statuses(
+    path: Path, trust_set: TrustSet, source: RevocationSource, now: int
+) -> tuple[Status, ...]:
+    """What is known of each certificate below the anchor, the leaf first."""
+    certificates, staleness = path.certificates, trust_set.revocation.max_staleness
+    below = enumerate(certificates[:-1], 1)
+    if trust_set.revocation.mode == "crl":
+        view = CrlView(source.crls(trust_set.name), now, staleness)
+        return tuple(view.status(each, certificates[at:]) for at, each in below)
+    return tuple(_ocsp_status(each, certificates[at], trust_set, source, now) for at, each in below)
+
+
+def _ocsp_status(
+    subject: Leaf, issuer: Leaf, trust_set: TrustSet, source: RevocationSource, now: int
+) -> Status:
+    name = subject.facts.subject or f"serial {subject.facts.serial}"
+    answer = source.ocsp(trust_set.name, issuer, int(subject.facts.serial, 16))
+    if answer is None:
+        return Status("unknown", f"{name}: no OCSP answer")
+    return answer.status(name, now, trust_set.revocation.max_staleness)
+
+
+def _finding(trust_set: TrustSet, found: Sequence[Status]) -> Finding:
+    policy, name = trust_set.revocation, trust_set.name
+    revoked = [each.seen for each in found if each.standing == "revoked"]
+    if revoked:
+        action = "have a new certificate issued; after a mistake, have its CA publish a new "
+        action += "answer" if policy.mode == "ocsp" else f"CRL: certbound trust crl {name} FILE"
+        return Finding("revocation", revoked[0], "not revoked", action, Reason.REVOKED)
+    unknown = [each.seen for each in found if each.standing == "unknown"]
+    if not unknown:
+        return Finding("revocation", "; ".join(each.seen for each in found))
+    seen = "; ".join(unknown)
+    if policy.fail == "soft":
+        return Finding("revocation", f"not known, let in because {name} fails soft: {seen}")
+    return Finding(
+        "revocation",
+        seen,
+        f"a fresh {policy.mode.upper()} answer for every certificate below the anchor",
+        f"certbound trust crl {name} FILE"
+        if policy.mode == "crl"
+        else f"make the responder {policy.urls[0]} answer; its certificate must be of the CA",
+        Reason.REVOCATION_UNKNOWN,
+    )
