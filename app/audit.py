@@ -192,6 +192,13 @@ class TrustRemoved(OperatorEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BundleReplaced(OperatorEvent):
+    """A trust set's anchors or sequence changed with its SPIFFE bundle; the actor is who loaded it."""
+
+    name: ClassVar[str] = "bundle.replaced"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceAdded(OperatorEvent):
     """A resource was registered or changed."""
 

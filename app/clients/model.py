@@ -28,6 +28,8 @@ class Client:
     resources: tuple[str, ...]
     """Empty: only the server's default resource."""
     disabled: bool
+    spiffe_id: str | None = None
+    """For ``tls_client_auth``: the SPIFFE ID of its SVIDs, or a path and ``/*``; None: any name."""
 
 
 def from_rows(row: ClientRow, credentials: Iterable[CredentialRow]) -> Client:
@@ -46,6 +48,7 @@ def from_rows(row: ClientRow, credentials: Iterable[CredentialRow]) -> Client:
         scopes=tuple(row.scopes),
         resources=tuple(row.resources),
         disabled=row.disabled_at is not None,
+        spiffe_id=row.spiffe_id,
     )
 
 

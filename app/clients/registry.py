@@ -1,12 +1,15 @@
 """Everything a decision reads, as of one registry version."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.clients.model import Client, from_rows
 from app.keys.ring import KeyRing
 from app.pki.anchors import TrustSet
+from app.pki.permitted import Permitted
 from app.store.registry import RegistryRows
+from app.store.trust import TrustSetRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ class Registry:
         """The trust set called `name`, or None; never an empty one.
 
         Raises:
-            ValueError: a stored anchor cannot be parsed; the set must not be used at all then.
+            ValueError: a stored anchor or bound cannot be parsed; the set must not be used then.
 
         """
         found = self._trust_sets.get(name)
@@ -60,9 +63,23 @@ class Registry:
             anchors = tuple(a.der for a in row.anchors if a.role == "anchor")
             others = tuple(a.der for a in row.anchors if a.role == "intermediate")
             if anchors:
-                found = TrustSet(name, anchors, others)
+                found = TrustSet(
+                    name,
+                    anchors,
+                    others,
+                    permitted=Permitted.from_json(row.permitted),
+                    trust_domain=row.trust_domain,
+                )
                 self._trust_sets[name] = found
         return found
+
+    def trust_row(self, name: str) -> TrustSetRow | None:
+        """The trust set called `name` as stored, a set without anchors included."""
+        return self._trust_rows.get(name)
+
+    def bundle_rows(self) -> Sequence[TrustSetRow]:
+        """The trust sets whose anchors come from a SPIFFE bundle."""
+        return [row for row in self._trust_rows.values() if row.bundle is not None]
 
     def has_anchors(self) -> bool:
         """Whether any trust set could vouch for a client at all."""

@@ -1,14 +1,20 @@
-"""``tls_client_auth``: a PKI certificate and one registered subject attribute (RFC 8705 section 2.1)."""
+"""``tls_client_auth``: a PKI certificate and one registered name (RFC 8705 section 2.1).
+
+The name is one subject attribute of section 2.1.2, or a SPIFFE ID (``spiffe_id``, a path tail
+``/*`` allowed); a client registered with both must bear both.
+"""
 
 from contextlib import suppress
 
+from app.clients import vouching
 from app.clients.methods.evidence import Evidence
+from app.clients.model import Client
+from app.clients.vouching import Registered
 from app.errors import Examination, Finding, Reason, Refused
-from app.pki import check, names
-from app.pki.anchors import TrustSet
+from app.pki import check, names, spiffe
 from app.pki.check import TrustedCertificate
-from app.pki.subject_match import SubjectMatch
-from app.tls.peer import PeerCertificate
+from app.pki.spiffe import IdPattern
+from app.pki.subject_match import PresentedNames
 
 NAME = "tls_client_auth"
 
@@ -20,52 +26,49 @@ def authenticate(exam: Examination, evidence: Evidence) -> TrustedCertificate:
         Refused: no trust set, no valid path, a leaf our policy refuses, or another name.
 
     """
-    client = evidence.client
-    if client.subject is None:
-        raise exam.end(
-            Finding(
-                "name",
-                "no subject attribute registered",
-                "exactly one (RFC 8705 section 2.1.2)",
-                f"certbound client remove {client.client_id}, then add it with --subject-dn or --san-…",
-                Reason.DN_MISMATCH,
-            )
-        )
+    registered = _registered(exam, evidence.client)
     try:
-        trusted = check.by_path(exam, evidence.peer, _trust_sets(exam, evidence), evidence.now)
+        trust_sets = vouching.trust_sets(exam, evidence, registered)
+        trusted = check.by_path(exam, evidence.peer, trust_sets, evidence.now)
     except Refused:
-        if exam.thorough:
-            _examine_untrusted_name(exam, evidence.peer, client.subject)
+        if exam.thorough:  # for the doctor, who shows every problem at once; nothing is trusted
+            with suppress(ValueError):
+                _examine_name(exam, check.describe(evidence.peer.der).names, registered)
         raise
-    names.examine_name(exam, trusted.names, client.subject)
+    _examine_name(exam, trusted.names, registered)
     return trusted
 
 
-def _examine_untrusted_name(exam: Examination, peer: PeerCertificate, match: SubjectMatch) -> None:
-    """For the doctor, who shows every problem in one look; nothing is trusted by it."""
-    with suppress(ValueError):
-        names.examine_name(exam, check.describe(peer.der).names, match)
-
-
-def _trust_sets(exam: Examination, evidence: Evidence) -> list[TrustSet]:
-    found = []
-    for name in evidence.client.trust_sets:
+def _registered(exam: Examination, client: Client) -> tuple[Registered, ...]:
+    found: list[Registered] = []
+    problem = "no name registered"
+    if client.subject is not None:
+        found.append(client.subject)
+    if client.spiffe_id is not None:
         try:
-            trust_set = evidence.registry.trust_set(name)
+            found.append(spiffe.parse_pattern(client.spiffe_id))
         except ValueError as error:
-            raise exam.end(_unusable(name, str(error))) from error
-        if trust_set is not None:
-            found.append(trust_set)
-    if not found:
-        raise exam.end(_unusable(", ".join(evidence.client.trust_sets), "no anchors in it"))
-    return found
-
-
-def _unusable(name: str, problem: str) -> Finding:
-    return Finding(
-        "trust set",
-        f"trust set {name}: {problem}",
-        "at least one anchor that can be read",
-        f"certbound trust add {name} CA_FILE",
-        Reason.ISSUER_UNKNOWN,
+            problem = f"the registered spiffe_id {client.spiffe_id}: {error}"
+            found.clear()
+    if found:
+        return tuple(found)
+    raise exam.end(
+        Finding(
+            "name",
+            problem,
+            "exactly one subject attribute (RFC 8705 section 2.1.2) or a SPIFFE ID",
+            f"certbound client remove {client.client_id}, then add it with --subject-dn, --san-… "
+            "or --spiffe-id",
+            Reason.DN_MISMATCH,
+        )
     )
+
+
+def _examine_name(
+    exam: Examination, presented: PresentedNames, registered: tuple[Registered, ...]
+) -> None:
+    for each in registered:
+        if isinstance(each, IdPattern):
+            spiffe.examine_pattern(exam, presented, each)
+        else:
+            names.examine_name(exam, presented, each)
