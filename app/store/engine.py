@@ -168,7 +168,14 @@ def upsert_rows(
     """As `insert_rows`; a row whose primary key is there changes that one, or nothing (None).
 
     `change` is SQL of both dialects: ``{0}`` names the stored row, ``excluded`` the given one.
+    PostgreSQL gets one array per column: one statement and one answer, however many rows, which
+    here matters more than there, as other nodes may wait for these rows.
     """
+    if conn.dialect.name == "postgresql":
+        if rows:
+            columns = tuple(list(values) for values in zip(*rows, strict=True))
+            conn.exec_driver_sql(_unnest_text(table, _conflict_text(table, change)), columns)
+        return
     insert_rows(conn, table, rows, _conflict_text(table, change))
 
 
@@ -177,6 +184,14 @@ def _insert_text(table: Table, size: int, mark: str, conflict: str) -> str:
     row = "(" + ", ".join([mark] * len(table.columns)) + ")"
     names = ", ".join(column.name for column in table.columns)
     return f"INSERT INTO {table.name} ({names}) VALUES {', '.join([row] * size)}{conflict}"  # noqa: S608 -- names from tables.py, values are parameters
+
+
+@cache
+def _unnest_text(table: Table, conflict: str) -> str:
+    names = ", ".join(column.name for column in table.columns)
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call] # -- SQLAlchemy's own signature
+    arrays = ", ".join(f"%s::{column.type.compile(dialect)}[]" for column in table.columns)
+    return f"INSERT INTO {table.name} ({names}) SELECT * FROM unnest({arrays}){conflict}"  # noqa: S608 -- names from tables.py, values are parameters
 
 
 @cache

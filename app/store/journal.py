@@ -26,11 +26,14 @@ from app.store import audit, tokens, uses
 from app.store.engine import Database, StoreUnavailable, lock_registry
 from app.store.registry import Snapshots, Versioned, version
 from app.store.tokens import TokenRow
-from app.store.uses import CertificateUse
+from app.store.uses import CertificateUse, Served
 
 _LINGER = 0.004
 """Longest time, in seconds, to gather company for a decision while the event loop is busy. A busy
 loop takes 0.1 to 0.3 ms a request, so this is a dozen or more; an idle loop does not wait at all."""
+
+_REMEMBERED = 50_000
+"""Triples of client, certificate and resource, of some 200 bytes."""
 
 
 class JournalFull(StoreUnavailable):
@@ -107,6 +110,9 @@ class Journal(Generic[R, D]):
         self._gate = threading.Lock()  # nothing enters the queue after close
         self._writer = audit.new_writer()
         self._chain: audit.Chain | None = audit.Chain(self._writer)
+        self._served: set[Served] = set()
+        """What is known to be recorded, and need not be again."""
+        self._in_force = 0
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
 
     def start(self) -> None:
@@ -195,12 +201,19 @@ class Journal(Generic[R, D]):
             chain = self._chain or audit.resume(conn, self._writer)
             chain = audit.append(conn, chain, [waiting.entry for waiting in kept])
             # Last: on PostgreSQL these rows are locked against other nodes until the commit.
-            uses.record(conn, [w.decision.use for w in kept if w.decision.use])
+            used = [waiting.decision.use for waiting in kept if waiting.decision.use]
+            served = uses.record(conn, used, self._served)
         self._chain = chain
+        if len(self._served) > _REMEMBERED:
+            self._served.clear()
+        self._served |= served
 
     def _decide_again(self, conn: Connection, batch: list[_Waiting[R, D]]) -> list[_Waiting[R, D]]:
         """Take again each decision made on another version; what still stands."""
         in_force = version(conn)
+        if in_force != self._in_force:
+            self._in_force = in_force
+            self._served.clear()  # a client may have been removed, and its uses with it
         if all(waiting.version == in_force for waiting in batch):
             return batch
         fresh = self._snapshots.current

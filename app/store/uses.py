@@ -6,6 +6,7 @@ client's uses go with it.
 """
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -69,11 +70,20 @@ _USES = f"{_LATER}, trust_set = excluded.trust_set, uses = {{0}}.uses + excluded
 _DAYS = "uses = {0}.uses + excluded.uses"
 
 
-def record(conn: Connection, uses: Iterable[CertificateUse]) -> None:
-    """Count these uses. In this order of tables and rows, so that no two writers wait in a circle."""
+Served = tuple[str, str, str]
+"""A client, its certificate's thumbprint and a resource it got a token for."""
+
+
+def record(
+    conn: Connection, uses: Iterable[CertificateUse], recorded: AbstractSet[Served] = frozenset()
+) -> AbstractSet[Served]:
+    """Count these uses; what they served that was not `recorded` before.
+
+    In this order of tables and rows, so that no two writers wait for each other in a circle.
+    """
     certificates: dict[tuple[str, str], list[Any]] = {}
     days: dict[tuple[str, str, int], int] = {}
-    resources: dict[tuple[str, str, str], int] = {}
+    served: dict[Served, int] = {}
     for use in uses:
         client_id, thumbprint, at = use.client_id, use.thumbprint, use.at
         known = certificates.get((client_id, thumbprint))
@@ -87,14 +97,17 @@ def record(conn: Connection, uses: Iterable[CertificateUse]) -> None:
         day = (client_id, thumbprint, at // DAY)
         days[day] = days.get(day, 0) + 1
         if use.resource is not None:
-            resources.setdefault((client_id, thumbprint, use.resource), at)
+            triple = (client_id, thumbprint, use.resource)
+            if triple not in recorded:
+                served.setdefault(triple, at)
     if not certificates:
-        return
+        return served.keys()
     rows = [tuple(certificates[key]) for key in sorted(certificates)]
     upsert_rows(conn, certificate_uses, rows, _USES)
     upsert_rows(conn, days_table, [(*key, days[key]) for key in sorted(days)], _DAYS)
-    served = [(*key, resources[key]) for key in sorted(resources)]
-    upsert_rows(conn, certificate_resources, served, None)
+    fresh = [(*key, served[key]) for key in sorted(served)]
+    upsert_rows(conn, certificate_resources, fresh, None)
+    return served.keys()
 
 
 def of_client(conn: Connection, client_id: str) -> Sequence[UseRow]:
