@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from cryptography import x509
 
+from app.pki import dn
 from app.pki.leaf import Leaf
 
 
@@ -94,5 +95,5 @@ def _text(name: x509.GeneralName) -> str:
     if isinstance(name, x509.UniformResourceIdentifier):
         return f"URI:{name.value}"
     if isinstance(name, x509.DirectoryName):
-        return f"directory:{name.value.public_bytes().hex()}"
+        return f"directory:{dn.shown(name.value.public_bytes())}"
     raise ValueError("a distribution point named by neither a URI nor a directory name")

@@ -8,6 +8,7 @@ A delegated signer's own certificate must be in date and itself good, not by its
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from app.pki.anchors import may_sign_crls
 from app.pki.crl import LoadedCrl
@@ -59,8 +60,8 @@ class CrlView:
         """Why neither the CRL's entries nor their absence say anything, or None where they do."""
         if not crl.scope.covers(subject):
             return "does not cover it"
-        issuer, key = issuers[0], crl.signers[0].facts.spki_der
-        if issuer.facts.spki_der == key and may_sign_crls(issuer):
+        key = crl.signers[0].facts.spki_der
+        if any(each.facts.spki_der == key and may_sign_crls(each) for each in _same(issuers)):
             return None
         if len(self.distrusted) >= MAX_DELEGATIONS:
             return "is signed by a key too many delegations away"
@@ -85,10 +86,15 @@ def _named(crl: LoadedCrl) -> str:
     return f"CRL {crl.number} of {crl.issuer_text}{part}"
 
 
+def _same(issuers: Sequence[Leaf]) -> Sequence[Leaf]:
+    """The issuer with its other keys: self-issued certificates follow each other on the path."""
+    same = takewhile(lambda each: each.subject == issuers[0].subject, issuers)
+    return issuers[: len(list(same))]
+
+
 def _certified_by(signer: Leaf, issuers: Sequence[Leaf]) -> Sequence[Leaf] | None:
     """The path above a delegated signer: from the CA itself, or from the one above it."""
-    for at in range(min(2, len(issuers))):
-        issuer = issuers[at]
+    for at, issuer in enumerate(issuers[: len(_same(issuers)) + 1]):
         if signer.issuer == issuer.subject and signed(signer.certificate, issuer.certificate):
             return issuers[at:]
     return None
