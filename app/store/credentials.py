@@ -76,12 +76,17 @@ def listed(conn: Connection) -> Sequence[CredentialRow]:
     return [CredentialRow(**row) for row in rows]
 
 
-def registered_with(
-    conn: Connection, *, thumbprint: str | None = None, spki_sha256: str | None = None
-) -> Sequence[CredentialRow]:
-    """Every client's credentials of this certificate or this key, oldest first, in any state."""
-    named = (credentials.c.thumbprint == thumbprint) | (credentials.c.spki_sha256 == spki_sha256)
-    rows = conn.execute(select(credentials).where(named).order_by(credentials.c.id)).mappings()
+def by_thumbprint(conn: Connection, thumbprint: str) -> Sequence[CredentialRow]:
+    """Every client's registration of this certificate, oldest first, in any state."""
+    query = select(credentials).where(credentials.c.thumbprint == thumbprint)
+    rows = conn.execute(query.order_by(credentials.c.id)).mappings()
+    return [CredentialRow(**row) for row in rows]
+
+
+def by_key(conn: Connection, spki_sha256: str) -> Sequence[CredentialRow]:
+    """Every client's registration of this key, alone or in a certificate, oldest first."""
+    query = select(credentials).where(credentials.c.spki_sha256 == spki_sha256)
+    rows = conn.execute(query.order_by(credentials.c.id)).mappings()
     return [CredentialRow(**row) for row in rows]
 
 

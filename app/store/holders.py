@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, delete, select
 
 from app.store.engine import insert_if_absent, lock_holders
-from app.store.tables import key_holders
+from app.store.tables import clients, key_holders
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +37,15 @@ def claim(
         "first_seen": at,
     }
     insert_if_absent(conn, key_holders, values)
+    return of_key(conn, spki_sha256)
+
+
+def claim_if_registered(
+    conn: Connection, spki_sha256: str, client_id: str, tenant: str, at: int
+) -> Sequence[HolderRow]:
+    """As `claim`, for a client that may have been removed meanwhile: then nothing is entered."""
+    if conn.execute(select(clients.c.client_id).where(clients.c.client_id == client_id)).first():
+        return claim(conn, spki_sha256, client_id, tenant, at)
     return of_key(conn, spki_sha256)
 
 

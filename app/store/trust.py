@@ -123,11 +123,11 @@ def replace_bundle(
     (having none after having had one counts as back). No anchors at all is taken as it is: the set
     then vouches for nobody. Raises `ValueError` for a negative sequence.
     """
+    number = "" if sequence is None else canonical(sequence)
     table = trust_sets.c
     stored = conn.execute(select(table.bundle).where(table.name == name)).scalar_one_or_none()
     if stored is None:
         return False
-    number = "" if sequence is None else canonical(sequence)
     bundle = {**stored, "sequence": number, "refresh_hint": refresh_hint, "fetched_at": at}
     known = func.coalesce(table.bundle["sequence"].as_string(), "")
     not_back = at_most(known, number)

@@ -10,6 +10,7 @@ from app.store.clients import ClientRow
 from app.store.credentials import CredentialRow
 from app.store.engine import Database
 from app.store.resources import ResourceRow
+from app.store.tokens import Outstanding
 from app.store.trust import TrustAnchorRow
 from tests.store.decisions import token
 
@@ -121,6 +122,92 @@ def test_retiring_means_the_named_one(db: Database) -> None:
         assert not credentials.add(conn, CERTIFICATE)
 
 
+@pytest.mark.usefixtures("bot")
+def test_a_credential_stands_where_its_dates_say(db: Database) -> None:
+    """Staged, active, retiring and retired follow from the clock; what is revoked stays so."""
+    staged = replace(CERTIFICATE, activate_at=5, retire_at=9)
+    phases = [staged.phase(now) for now in (4, 5, 8, 9)]
+    assert phases == ["staged", "retiring", "retiring", "retired"]
+    assert [CERTIFICATE.phase(now) for now in (4, 5)] == ["staged", "active"]
+    assert KEY.phase(0) == "active"
+    with registry.change(db) as conn:
+        credentials.add(conn, KEY)
+        assert credentials.retire_at(conn, "bot", "spki-1", 9)
+        assert not credentials.retire_at(conn, "bot", "spki-2", 9)
+        (row,) = credentials.of_client(conn, "bot")
+        assert (row.retire_at, row.phase(8), row.phase(9)) == (9, "retiring", "retired")
+        assert credentials.retire_at(conn, "bot", "spki-1", None)
+        assert credentials.of_client(conn, "bot")[0].phase(9) == "active"
+
+
+@pytest.mark.usefixtures("bot")
+def test_revoking_is_final(db: Database) -> None:
+    """Active or retired, it is revoked once; whoever only knows retirement sees that too."""
+    with registry.change(db) as conn:
+        credentials.add(conn, CERTIFICATE)
+        credentials.add(conn, KEY)
+        credentials.retire(conn, "bot", "spki-1", 6)
+        assert credentials.revoke(conn, "bot", "spki-1", 7)
+        assert credentials.revoke(conn, "bot", "thumb-1", 7)
+        assert not credentials.revoke(conn, "bot", "thumb-1", 8)
+        assert not credentials.retire(conn, "bot", "thumb-1", 8)
+        assert not credentials.retire_at(conn, "bot", "thumb-1", 8)
+        rows = credentials.of_client(conn, "bot")
+    assert [(row.phase(9), row.revoked_at, row.retired_at) for row in rows] == [
+        ("revoked", 7, 7),
+        ("revoked", 7, 6),
+    ]
+
+
+def test_custody_is_noted(db: Database, bot: ClientRow) -> None:
+    """Who has the key and where; unknown and nobody until said; only the known words."""
+    with registry.change(db) as conn:
+        credentials.add(conn, CERTIFICATE)
+        clients.add(conn, replace(bot, client_id="bot2"))
+        credentials.add(conn, replace(KEY, client_id="bot2"))
+        assert credentials.set_custody(conn, "bot", "thumb-1", "hsm", "Key team")
+        assert not credentials.set_custody(conn, "bot", "thumb-2", "hsm", "")
+        mine, other = credentials.by_key(conn, "spki-1")
+        assert (mine.custody, mine.owner) == ("hsm", "Key team")
+        assert (other.custody, other.owner) == ("unknown", "")
+        assert credentials.by_thumbprint(conn, "thumb-1") == [mine]
+    with pytest.raises(IntegrityError), registry.change(db) as conn:
+        conn.exec_driver_sql("UPDATE credentials SET custody = 'pocket'")
+
+
+def test_labels_and_bounds_are_set_one_by_one(db: Database, bot: ClientRow) -> None:
+    """What is not named stays; an empty text takes a label away; nobody has none."""
+    with registry.change(db) as conn:
+        assert clients.label(conn, "bot", 5, tenant="acme", risk="high")
+        assert clients.label(conn, "bot", 6, risk="", resource_class="payments")
+        assert clients.set_trust_sets(conn, "bot", ["a", "b"], 7)
+        assert clients.set_spiffe_id(conn, "bot", "spiffe://acme/*", 8)
+        labelled = replace(
+            bot,
+            tenant="acme",
+            resource_class="payments",
+            trust_sets=("a", "b"),
+            spiffe_id="spiffe://acme/*",
+            updated_at=8,
+        )
+        assert clients.find(conn, "bot") == labelled
+        assert not clients.label(conn, "nobody", 9, tenant="x")
+        assert not clients.set_trust_sets(conn, "nobody", [], 9)
+        assert not clients.set_spiffe_id(conn, "nobody", None, 9)
+
+
+def test_a_resource_keeps_its_labels(db: Database) -> None:
+    """Registered again it has them still; `label` changes those it names."""
+    with registry.change(db) as conn:
+        resources.put(conn, replace(RESOURCE, tenant="acme"))
+        resources.put(conn, RESOURCE)
+        assert resources.label(conn, RESOURCE.url, 9, risk="high")
+        assert not resources.label(conn, "https://other.example", 9, risk="high")
+        assert resources.listed(conn) == [
+            replace(RESOURCE, tenant="acme", risk="high", updated_at=9)
+        ]
+
+
 def test_a_trust_set_has_its_members(db: Database) -> None:
     """Members come back with their set; each certificate is in it once; dates follow changes."""
     helper = replace(ANCHOR, thumbprint="t0", role="intermediate", added_at=6)
@@ -178,6 +265,27 @@ def test_expired_tokens_are_purged_in_batches(db: Database) -> None:
         assert tokens.purge_expired(conn, 20, batch=2) == 1
         assert tokens.purge_expired(conn, 20, batch=2) == 0
         assert tokens.find(conn, rows[3].jti) == rows[3]
+
+
+def test_outstanding_tokens_are_counted(db: Database) -> None:
+    """Neither expired nor revoked ones; by client, by certificates, or by both."""
+    other = "thumb-2"
+    rows = [
+        token(expires_at=10),
+        token(expires_at=30),
+        replace(token(expires_at=40), thumbprint=other),
+        replace(token(expires_at=50), thumbprint=other, client_id="bot2"),
+        replace(token(expires_at=60), revoked_at=5),
+    ]
+    with db.begin() as conn:
+        tokens.insert_many(conn, rows)
+        assert tokens.outstanding(conn, 10) == Outstanding(count=3, until=50)
+        assert tokens.outstanding(conn, 10, client_id="bot") == Outstanding(count=2, until=40)
+        both = tokens.outstanding(conn, 10, client_id="bot", thumbprints=[other])
+        assert both == Outstanding(count=1, until=40)
+        by_certificate = tokens.outstanding(conn, 10, thumbprints=[other, "thumb-3"])
+        assert by_certificate == Outstanding(count=2, until=50)
+        assert tokens.outstanding(conn, 10, thumbprints=[]) == Outstanding(count=0, until=None)
 
 
 def test_a_token_identifier_is_recorded_once(db: Database) -> None:

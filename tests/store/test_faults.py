@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, func, select
 
-from app.store import audit, clients, registry
+from app.store import audit, clients, denied, registry, uses
 from app.store.clients import ClientRow
 from app.store.engine import Database
 from app.store.tables import audit as table
 from tests.store.chains import unbroken
+from tests.store.decisions import THUMBPRINT
 
 ROOT = Path(__file__).parents[2]
 ROUNDS = {"sqlite": 200, "postgresql": 30}
@@ -82,6 +83,38 @@ def since_all_decided(db: Database, before: dict[str, int], decision: str) -> Co
             return sum(counts, Counter())
         time.sleep(0.001)
     raise TimeoutError(decision)
+
+
+@pytest.mark.usefixtures("bot")
+def test_after_deny_returned_no_process_issues(db: Database, database_url: str) -> None:
+    """Four processes under load: once a certificate is denied, no row of a token for it follows."""
+    rounds = ROUNDS[db.dialect]
+    with issuing(database_url, tasks=4, processes=4, stdout=subprocess.DEVNULL):
+        started = time.monotonic()
+        while time.monotonic() < started + LONG:
+            with db.read() as conn:
+                before = heads(conn)
+            if len(before) == 4:
+                break
+        for _ in range(rounds):
+            with registry.change(db) as conn:
+                assert denied.deny(conn, "thumbprint", THUMBPRINT, reason="", actor="t", at=2)
+                before, recorded = heads(conn), count_tokens(conn)  # nobody can commit until we do
+            assert set(since_all_decided(db, before, "refused")) == {"refused"}
+            with db.read() as conn:
+                assert count_tokens(conn) == recorded
+            with registry.change(db) as conn:
+                assert denied.allow(conn, "thumbprint", THUMBPRINT)
+                before = heads(conn)
+            since_all_decided(db, before, "issued")
+    with db.read() as conn:
+        assert unbroken(conn)
+        assert uses.of_client(conn, "bot")[0].uses == count_tokens(conn) > rounds
+
+
+def count_tokens(conn: Connection) -> int:
+    """How many tokens were ever recorded."""
+    return conn.exec_driver_sql("SELECT count(*) FROM tokens").scalar_one()  # type: ignore[no-any-return] # -- SQL text has no types
 
 
 @pytest.mark.usefixtures("bot")
