@@ -203,7 +203,12 @@ async def _refresh(house: House) -> None:
     """Follow the registry, so that metadata and key set show changes within about a second."""
 
     async def look() -> None:
-        await asyncio.to_thread(house.door.snapshots.refresh)
+        try:
+            await asyncio.to_thread(house.door.snapshots.refresh)
+        except StoreUnavailable:
+            house.door.lifecycle.store_answers = False
+            raise
+        house.door.lifecycle.store_answers = True
 
     await _every(REFRESH_INTERVAL, "registry refresh", look)
 

@@ -54,6 +54,8 @@ class Lifecycle:
     """Where the process stands; `ready` turns false before the listeners close."""
 
     ready: bool = False
+    store_answers: bool = True
+    """Whether the last look at the database, at most some seconds ago, found it answering."""
 
 
 @dataclass(frozen=True, slots=True)

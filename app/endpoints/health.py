@@ -13,7 +13,10 @@ async def livez(_door: Door, _request: Request) -> Response:
 
 
 async def readyz(door: Door, _request: Request) -> Response:
-    """Whether to send requests here: false until started, and from the moment it is told to stop."""
-    if door.lifecycle.ready:
+    """Whether to send requests here.
+
+    Not before the start is complete, not once told to stop, not while the database is silent.
+    """
+    if door.lifecycle.ready and door.lifecycle.store_answers:
         return json_response({"status": "ready"})
     return json_response({"status": "not ready"}, status=503, headers={"Retry-After": "2"})

@@ -48,8 +48,8 @@ async def token(door: Door, request: Request) -> Response:
     Every refused certificate, unknown client included, gets the same 401.
     """
     parameters = await form.read(request, repeatable=REPEATABLE)
-    presented = credentials(request, _required(parameters, "client_id"))
     others = _other_credentials(request, parameters)
+    presented = credentials(request, _client_id(parameters, others))
     decision = await _settled(door, parameters, presented, others)
     if isinstance(decision, Refusal):
         return answer_refusal(decision)
@@ -150,6 +150,20 @@ def _required(parameters: Form, name: str) -> str:
     if value is None:
         raise form.malformed(f"no {name}", f"{name} in the body")
     return value
+
+
+def _client_id(parameters: Form, others: Sequence[str]) -> str:
+    """RFC 8705 section 2: the certificate does not say which client it is; ``client_id`` does."""
+    value = parameters.get("client_id")
+    if value is not None:
+        return value
+    seen = " and ".join(("no client_id", *others))
+    action = "Send client_id in the body."
+    if others:
+        action += " Set the client library's method to tls_client_auth or none."
+    raise InvalidRequest(
+        Finding("form", seen, "client_id in the body", action, Reason.REQUEST_MALFORMED)
+    )
 
 
 def _other_credentials(request: Request, parameters: Form) -> list[str]:

@@ -35,6 +35,15 @@ def accepted(url: str) -> URL:
     return parsed.set(drivername="sqlite+pysqlite")
 
 
+def file_identity(url: URL) -> tuple[int, int] | None:
+    """Which file a SQLite URL names at this moment; None: none."""
+    try:
+        found = Path(str(url.database)).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def make_engine(url: URL, *, read_only: bool) -> Engine:
     """A pool of connections of one kind, made on first use."""
     # A process has one writer thread and few readers; the bound is there for bursts.

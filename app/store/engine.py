@@ -19,7 +19,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from app.store.connect import accepted, make_engine
+from app.store.connect import accepted, file_identity, make_engine
 
 # Keys of PostgreSQL's advisory locks: "certbnd" in ASCII and a number. They live in one namespace
 # per database, so they only have to differ from what else uses this database.
@@ -67,6 +67,7 @@ class Database:
         )
         self._writer = make_engine(self.url, read_only=False)
         self._reader = make_engine(self.url, read_only=True)
+        self._file: tuple[int, int] | None = None
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
@@ -76,13 +77,30 @@ class Database:
         another writer's sake.
         """
         with _mapped(), self._writer.begin() as conn:
+            self._require_same_file()
             yield conn
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """One committed state of everything, unchanged until the block ends. Writes are refused."""
         with _mapped(), self._reader.connect() as conn, conn.begin():
+            self._require_same_file()
             yield conn
+
+    def _require_same_file(self) -> None:
+        """An open SQLite file can be deleted and made anew: we would go on writing to the old one.
+
+        Then a change that another process made and acknowledged would never reach this one.
+        """
+        if self.dialect != "sqlite":
+            return
+        found = file_identity(self.url)
+        if self._file is None:
+            self._file = found
+        elif found != self._file:
+            raise StoreUnavailable(
+                "the database file was removed or replaced while in use; restart this process"
+            )
 
     def dispose(self) -> None:
         """Close every idle connection."""

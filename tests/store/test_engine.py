@@ -206,3 +206,17 @@ def test_a_crowd_waits_its_turn(db: Database) -> None:
     for thread in threads:
         thread.join()
     assert sorted(done) == list(range(1, 61))
+
+
+def test_a_replaced_file_is_unavailability(tmp_path: Path) -> None:
+    """A process never goes on with a file that others can no longer see."""
+    path = tmp_path / "certbound.db"
+    db = Database(f"sqlite:///{path}")
+    with db.begin() as conn:
+        conn.exec_driver_sql("CREATE TABLE t (x)")
+    path.unlink()
+    with pytest.raises(StoreUnavailable, match="restart"), db.read():
+        pass
+    path.touch()
+    with pytest.raises(StoreUnavailable, match="restart"), db.begin():
+        pass
