@@ -12,13 +12,19 @@ from app.store.trust import RevocationRow
 from tests.store.test_schema import shape
 
 OLD_ROWS = (
-    "INSERT INTO clients (client_id, auth_method, grants, scopes, resources, trust_sets,"
-    " created_at, updated_at) VALUES ('{n}', 'x', '[]', '[]', '[]', '[]', 1, 1)",
-    "INSERT INTO credentials (client_id, kind, spki_sha256, spki_der, state, created_at, source)"
-    " VALUES ('{n}', 'key', 'k', '', 'active', 1, 'registered')",
+    (
+        "INSERT INTO clients (client_id, auth_method, grants, scopes, resources, trust_sets,"
+        " created_at, updated_at) VALUES ('{n}', 'x', '[]', '[]', '[]', '[]', 1, 1)"
+    ),
+    (
+        "INSERT INTO credentials (client_id, kind, spki_sha256, spki_der, state, created_at, source)"
+        " VALUES ('{n}', 'key', 'k', '', 'active', 1, 'registered')"
+    ),
     "INSERT INTO trust_sets (name, description, created_at, updated_at) VALUES ('{n}', '', 1, 1)",
-    "INSERT INTO resources (url, scopes, require, created_at, updated_at)"
-    " VALUES ('{n}', '[]', 'mtls', 1, 1)",
+    (
+        "INSERT INTO resources (url, scopes, require, created_at, updated_at)"
+        " VALUES ('{n}', '[]', 'mtls', 1, 1)"
+    ),
 )
 """As the release before writes them."""
 
@@ -100,5 +106,5 @@ def test_the_way_back_lets_nothing_count_again(old: Database, empty_url: str) ->
         conn.exec_driver_sql("DELETE FROM clients WHERE client_id = 'later'")
     schema.upgrade(empty_url)
     with old.begin() as conn:
-        write_old_rows(conn, "later")
-        assert credentials.of_client(conn, "later")[0].id == 5
+        write_old_rows(conn, "last")
+        assert credentials.of_client(conn, "last")[0].id == 5
