@@ -80,11 +80,10 @@ def _of_trust_domain(
 
 def _fresh(exam: Examination, rows: list[TrustSetRow], now: int) -> list[TrustSetRow]:
     fresh = [row for row in rows if row.bundle is None or not is_stale(row.bundle, now)]
-    stale = [row for row in rows if row not in fresh]
-    if fresh or not stale:
-        return fresh
-    exam.note(_stale(stale[0]))
-    return stale
+    if rows and not fresh:
+        exam.note(_stale(rows[0]))
+        return rows
+    return fresh
 
 
 def _stale(row: TrustSetRow) -> Finding:

@@ -268,7 +268,8 @@ def test_the_path_check_refuses_names_out_of_bounds(world: World) -> None:
     bad = world.root.sign(world.draft(san(dns=["api.acme.example", "api.evil.example"])))
     found, findings = ask(world, good, bounded)
     assert found == "acme"
-    assert [f.check for f in findings][-2:] == ["chain", "permitted names"]
+    checks = [f.check for f in findings]
+    assert checks.index("permitted names") == checks.index("chain") + 1
     assert ask(world, good, bounded) == (found, findings)
     for thorough in (False, True):
         reason, findings = ask(world, bad, bounded, thorough=thorough)
