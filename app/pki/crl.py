@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, paddin
 
 from app.clock import iso
 from app.pki import der, dn
-from app.pki.anchors import may_sign_crls
+from app.pki.anchors import TrustSet, material, may_sign_crls
 from app.pki.crl_entries import Entries, RevokedEntry, read_entries
 from app.pki.crl_scope import Scope, scope_of
 from app.pki.der_spans import Span, inside, sequence
@@ -157,6 +157,11 @@ def load_crl(data: bytes, signers: Sequence[Leaf]) -> LoadedCrl:
     )
 
 
+def load_for(trust_set: TrustSet, data: bytes) -> LoadedCrl:
+    """The CRL, signed by a certificate of this very trust set. As `load_crl`."""
+    return load_crl(data, material(trust_set).signers_of_crls())
+
+
 def to_der(data: bytes) -> bytes:
     """The DER of a CRL in either form. Raises ValueError for PEM that is not exactly one CRL."""
     if data[:1] == b"\x30":
@@ -244,7 +249,8 @@ def _signers(issuer: bytes, signed: _Signed, candidates: Sequence[Leaf]) -> tupl
     named = [each for each in candidates if each.subject == issuer and may_sign_crls(each)]
     if not named:
         raise ValueError(
-            f"a CRL of {dn.shown(issuer)}, of which no certificate that may sign CRLs is known here"
+            f"a CRL of {dn.shown(issuer)}, of which no certificate that may sign CRLs is known here; "
+            "add the CA or its CRL signer: certbound trust add NAME FILE"
         )
     for each in named:
         if issuer_key_fault(each.public_key) is None and signed.is_by(each.public_key):

@@ -63,8 +63,8 @@ class OcspAnswer:
     revoked: bool
     words: str
     """For people: who answered what."""
-    this_update: int
-    next_update: int | None
+    this_update: int = 0
+    next_update: int | None = None
 
     def ends(self, max_staleness: int) -> int:
         """When the answer no longer shows the present."""

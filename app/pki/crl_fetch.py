@@ -1,0 +1,127 @@
+"""CRLs from configured URLs, fetched in the background and handed on to be stored.
+
+Guarantees: no login waits for a fetch; one document of at most 64 MiB within 30 seconds, no
+redirect, no private address unless allowed; a list that is broken, older than the one that counts
+or signed by somebody else changes nothing, and is logged once. The next fetch follows the list's
+own dates within `MIN_INTERVAL` and `MAX_INTERVAL`. Each process fetches for itself; the store
+decides which list is newest. No URL in a certificate or CRL is ever followed.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+
+from app import clock
+from app.jose.document import FetchFailed, FetchRefused, Limits, RemoteDocuments
+from app.pki.anchors import TrustSet
+from app.pki.crl import MAX_BYTES, LoadedCrl, load_for, to_der
+from app.pki.crl_store import Revocation
+from app.telemetry import log
+
+CRL_LIMITS = Limits(
+    seconds=30.0,
+    connect_seconds=5.0,
+    octets=MAX_BYTES,
+    content_types=None,  # CAs say application/pkix-crl, x-pkcs7-crl, octet-stream, nothing
+    schemes=frozenset({"http", "https"}),  # a CRL is signed, and most CAs publish over http alone
+)
+MIN_INTERVAL = 60
+"""Seconds between two fetches of one URL, also after a failure."""
+MAX_INTERVAL = 60 * 60
+"""Seconds until a CA's early CRL, published after a compromise, is noticed."""
+MAX_FETCHES = 2
+"""Under way at once: 64 MiB each."""
+
+Fetch = Callable[[str, Limits], Awaitable[bytes]]
+Deliver = Callable[[TrustSet, LoadedCrl, bytes], bool]
+"""Store a list (its DER last); False where the stored one is newer. Blocking; may raise."""
+
+
+@dataclass(slots=True)
+class _Source:
+    due: int = 0
+    tried_for: bytes = b""
+    """Digest of the trust set as it was at the last try: for another one it is tried at once."""
+    next_update: int = 0
+    problem: str = ""
+
+
+class CrlFetcher:
+    """One per process; lives on one event loop."""
+
+    def __init__(
+        self,
+        fetch: Fetch,
+        revocation: Revocation,
+        deliver: Deliver,
+        now: Callable[[], int] = clock.now,
+    ) -> None:
+        self._fetch = fetch
+        self._revocation = revocation
+        self._deliver = deliver
+        self._now = now
+        self._sources: dict[tuple[str, str], _Source] = {}
+        self._slots = asyncio.Semaphore(MAX_FETCHES)
+
+    @classmethod
+    def over(
+        cls, documents: RemoteDocuments, revocation: Revocation, deliver: Deliver
+    ) -> "CrlFetcher":
+        """The fetcher that uses the guarded fetch."""
+        return cls(documents.fetch, revocation, deliver)
+
+    async def round(self, trust_sets: Iterable[TrustSet]) -> None:
+        """Fetch what is due for these sets. Call every few seconds; raises nothing of its own."""
+        wanted = {
+            (each.name, url): each
+            for each in trust_sets
+            if each.revocation.mode == "crl"
+            for url in each.revocation.urls
+        }
+        self._sources = {key: self._sources.get(key, _Source()) for key in wanted}
+        due = [key for key, source in self._sources.items() if self._is_due(source, wanted[key])]
+        await asyncio.gather(*(self._visit(wanted[key], key[1], self._sources[key]) for key in due))
+
+    def _is_due(self, source: _Source, trust_set: TrustSet) -> bool:
+        changed = source.tried_for != trust_set.digest
+        # a clock that jumped back must not put the next fetch off for long
+        return changed or self._now() >= source.due or source.due - self._now() > MAX_INTERVAL
+
+    async def _visit(self, trust_set: TrustSet, url: str, source: _Source) -> None:
+        problem = ""
+        source.tried_for = trust_set.digest
+        try:
+            async with self._slots:
+                data = await self._fetch(url, CRL_LIMITS)
+                await asyncio.to_thread(self._take, trust_set, source, data)
+        except (FetchRefused, FetchFailed, ValueError) as error:
+            problem = str(error)
+        except Exception as error:  # noqa: BLE001 - the next round tries again
+            problem = repr(error)
+        source.due = self._now() + self._interval(source, failed=bool(problem))
+        about = {"trust_set": trust_set.name, "url": url}
+        if problem and problem != source.problem:  # once, not once a minute
+            log().warning("crl.fetch_failed", **about, problem=problem)
+        elif source.problem and not problem:
+            log().info("crl.fetch_recovered", **about)
+        source.problem = problem
+
+    def _take(self, trust_set: TrustSet, source: _Source, data: bytes) -> None:
+        der = to_der(data)
+        digest = hashlib.sha256(der).hexdigest()
+        counting = self._revocation.crls(trust_set.name)
+        crl = next((each for each in counting if each.digest == digest), None)
+        if crl is None:  # a list that counts already is neither parsed nor stored again
+            crl = load_for(trust_set, der)
+            self._revocation.offer(crl)
+            if not self._deliver(trust_set, crl, der):
+                raise ValueError(f"CRL {crl.number} is older than the one that is stored")
+        source.next_update = crl.next_update
+
+    def _interval(self, source: _Source, *, failed: bool) -> int:
+        """Half of what is left of the list, so that there is time for another try."""
+        if failed:
+            return MIN_INTERVAL
+        left = (source.next_update - self._now()) // 2
+        return max(MIN_INTERVAL, min(left, MAX_INTERVAL))

@@ -1,0 +1,155 @@
+"""OCSP answers: fetched beside the requests, read from memory.
+
+Guarantees: a login waits for a responder at most `WAIT_LIMIT` seconds, and not at all while a
+fresh answer is at hand; an answer in use is asked for anew every `REFRESH_AFTER` seconds, or at
+half its life where that is shorter; an older answer never replaces a newer one, so nobody on the
+way can play back a *good* over a *revoked*; one hanging responder delays only the trust sets that
+name it; only URLs from configuration are asked, one question about a certificate at a time. No
+failure is raised to the caller. Each process has its own answers, and none after a restart.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from app import clock
+from app.jose.document import FetchFailed, FetchRefused, Limits, Question, RemoteDocuments
+from app.pki.anchors import TrustSet
+from app.pki.leaf import Leaf
+from app.pki.ocsp import OcspAnswer, OcspFailure, ask, read_answer
+from app.pki.path import Path
+from app.telemetry import log
+
+OCSP_LIMITS = Limits(
+    seconds=5.0,  # beside the requests; a login waits for `WAIT_LIMIT` of them
+    connect_seconds=1.5,
+    octets=64 * 1024,  # an answer with its responder's certificate has 2 KiB
+    content_types=frozenset({"application/ocsp-response"}),
+    schemes=frozenset({"http", "https"}),  # answers are signed; RFC 6960 appendix A is http
+)
+WAIT_LIMIT = 2.0
+"""Seconds a login waits for first answers about all certificates of its path together."""
+REFRESH_AFTER = 300
+"""Seconds: how long a revocation may go unnoticed where the responder knows it at once."""
+RETRY_AFTER = 10
+"""Seconds between two questions about one certificate, whatever became of the first."""
+MAX_ANSWERS = 10_000
+"""Kept, the least recently used dropped first: some 10 MB. Only certificates that lie on a valid
+path get here, so strangers cannot push others out."""
+MAX_QUESTIONS = 8
+"""Under way at once for one responder."""
+
+Post = Callable[[str, Limits, Question], Awaitable[bytes]]
+Key = tuple[str, bytes, bytes, int]
+
+
+@dataclass(slots=True)
+class _Entry:
+    answer: OcspAnswer | None = None
+    answered_at: int = 0
+    asked_at: int | None = None
+    problem: str = ""
+    task: asyncio.Task[None] | None = field(default=None, repr=False)
+
+
+class OcspCache:
+    """One per process; lives on one event loop. `answer` may be called from any thread."""
+
+    def __init__(self, fetch: Post, now: Callable[[], int] = clock.now) -> None:
+        self._fetch = fetch
+        self._now = now
+        self._entries: OrderedDict[Key, _Entry] = OrderedDict()
+        self._slots: dict[str, asyncio.Semaphore] = {}
+
+    @classmethod
+    def over(cls, documents: RemoteDocuments) -> "OcspCache":
+        """The cache that asks through the guarded fetch."""
+        return cls(documents.fetch)
+
+    def answer(self, trust_set: str, issuer: Leaf, serial: int) -> OcspAnswer | None:
+        """The last answer about a certificate, stale or not; where there is none, why."""
+        entry = self._entries.get(_key(trust_set, issuer, serial))
+        if entry is None:
+            return None
+        if entry.answer is None and entry.problem:
+            return OcspAnswer(known=False, revoked=False, words=entry.problem)
+        return entry.answer
+
+    async def ensure(self, path: Path, trust_set: TrustSet) -> None:
+        """Have answers about `path` as good as they can be within `WAIT_LIMIT`; call before deciding.
+
+        Returns in every case; `answer` has the outcome.
+        """
+        policy = trust_set.revocation
+        if policy.mode != "ocsp":
+            return
+        awaited = set()
+        for subject, issuer in zip(path.certificates, path.certificates[1:], strict=False):
+            serial = int(subject.facts.serial, 16)
+            entry = self._entry(_key(trust_set.name, issuer, serial))
+            fresh = self._is_fresh(entry, policy.max_staleness)
+            if entry.task is None and self._is_due(entry, policy.max_staleness, fresh=fresh):
+                entry.asked_at = self._now()
+                question = self._refresh(policy.urls[0], entry, issuer, serial)
+                entry.task = asyncio.create_task(question)
+            if entry.task is not None and not fresh:
+                awaited.add(entry.task)
+        if awaited:
+            await asyncio.wait(awaited, timeout=WAIT_LIMIT)
+
+    async def close(self) -> None:
+        """End the questions under way."""
+        tasks = [entry.task for entry in self._entries.values() if entry.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _entry(self, key: Key) -> _Entry:
+        entry = self._entries.setdefault(key, _Entry())
+        self._entries.move_to_end(key)
+        while len(self._entries) > MAX_ANSWERS:
+            _, oldest = self._entries.popitem(last=False)
+            if oldest.task is not None:
+                oldest.task.cancel()
+        return entry
+
+    def _is_fresh(self, entry: _Entry, max_staleness: int) -> bool:
+        return entry.answer is not None and self._now() < entry.answer.ends(max_staleness)
+
+    def _is_due(self, entry: _Entry, max_staleness: int, *, fresh: bool) -> bool:
+        now = self._now()
+        if entry.asked_at is not None and abs(now - entry.asked_at) < RETRY_AFTER:
+            return False
+        if not fresh or entry.answer is None:
+            return True
+        life = entry.answer.ends(max_staleness) - entry.answered_at
+        return abs(now - entry.answered_at) >= min(REFRESH_AFTER, life // 2)
+
+    async def _refresh(self, url: str, entry: _Entry, issuer: Leaf, serial: int) -> None:
+        problem = ""
+        try:
+            question = ask(issuer, serial)
+            posted = Question(question.encoded, "application/ocsp-request")
+            async with self._slots.setdefault(url, asyncio.Semaphore(MAX_QUESTIONS)):
+                encoded = await self._fetch(url, OCSP_LIMITS, posted)
+            answer = read_answer(question, encoded, self._now())
+            if entry.answer is None or answer.this_update >= entry.answer.this_update:
+                entry.answer, entry.answered_at = answer, self._now()
+            else:
+                problem = "the responder gave an older answer than before"
+        except (FetchRefused, FetchFailed, OcspFailure) as error:
+            problem = str(error)
+        except Exception as error:  # noqa: BLE001 - promised: no failure reaches a request
+            problem = type(error).__name__
+        finally:
+            entry.task = None
+        if problem and problem != entry.problem:  # once, not at every login
+            log().warning("ocsp.failed", url=url, serial=f"{serial:x}", problem=problem)
+        elif entry.problem and not problem:
+            log().info("ocsp.recovered", url=url, serial=f"{serial:x}")
+        entry.problem = problem
+
+
+def _key(trust_set: str, issuer: Leaf, serial: int) -> Key:
+    return trust_set, issuer.subject, issuer.facts.spki_der, serial
