@@ -101,6 +101,8 @@ class TokenIssued(Event):
     issued_at: int
     expires_at: int
     kid: str
+    crossings: tuple[str, ...] | None = None
+    """Boundaries that were crossed and only reported: a shared key, a resource of another label."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +166,13 @@ class ClientRemoved(OperatorEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClientChanged(OperatorEvent):
+    """A client's trust sets, labels or registered name changed."""
+
+    name: ClassVar[str] = "client.changed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateAdded(OperatorEvent):
     """A client got one more certificate or key."""
 
@@ -175,6 +184,20 @@ class CertificateRetired(OperatorEvent):
     """A client's certificate stopped counting."""
 
     name: ClassVar[str] = "certificate.retired"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateDenied(OperatorEvent):
+    """A certificate, key, or issuer and serial number went on the deny-list."""
+
+    name: ClassVar[str] = "certificate.denied"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateAllowed(OperatorEvent):
+    """An entry was taken off the deny-list."""
+
+    name: ClassVar[str] = "certificate.allowed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,6 +219,27 @@ class BundleReplaced(OperatorEvent):
     """A trust set's anchors or sequence changed with its SPIFFE bundle; the actor is who loaded it."""
 
     name: ClassVar[str] = "bundle.replaced"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustChanged(OperatorEvent):
+    """A trust set's description, bounds, revocation policy or source changed."""
+
+    name: ClassVar[str] = "trust.changed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnchorRemoved(OperatorEvent):
+    """A certificate left a trust set that goes on."""
+
+    name: ClassVar[str] = "anchor.removed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrlReplaced(OperatorEvent):
+    """A certificate revocation list was loaded into a trust set."""
+
+    name: ClassVar[str] = "crl.replaced"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -109,6 +109,11 @@ class Settings(BaseModel):
     max_connections_per_address: int = Field(
         2_000, ge=1, description="Open connections from one client address."
     )
+    boundary_policy: Literal["refuse", "tenant", "report"] = Field(
+        "tenant",
+        description="What a key shared by two clients, or a resource with another label, meets: "
+        "`refuse`, `tenant` (refused between tenants, else reported) or `report`.",
+    )
     jwks_uri_allow_private: bool = Field(
         default=False,
         description="Whether a client's `jwks_uri` may point at loopback or private addresses.",

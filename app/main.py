@@ -14,6 +14,7 @@ from starlette.routing import Route as HttpRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import clock
+from app.clients.key_holders import KeyHolders
 from app.clients.registry import Registry
 from app.config import Settings
 from app.endpoints import ROUTES, WELL_KNOWN
@@ -109,12 +110,15 @@ def open_house(settings: Settings) -> House:
     journal: Journal[Registry, Decision] = Journal(database, snapshots)
     door = Door(
         issuer=Issuer(settings.issuer, settings.mtls_base_url),
-        policy=Policy(settings.access_token_lifetime, settings.default_resource),
+        policy=Policy(
+            settings.access_token_lifetime, settings.default_resource, settings.boundary_policy
+        ),
         snapshots=snapshots,
         journal=journal,
         remote_keys=RemoteKeys(
             allow_private=settings.jwks_uri_allow_private, ca_file=settings.jwks_uri_ca_file
         ),
+        key_holders=KeyHolders(database),
         routes=ROUTES,
         lifecycle=Lifecycle(),
     )

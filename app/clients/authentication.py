@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from app.clients import deny_list
 from app.clients.methods import METHODS
 from app.clients.methods.evidence import Evidence, RemoteKeyReader
 from app.clients.model import Client
@@ -54,6 +55,7 @@ def authenticate(
         raise exam.end(_unknown_method(client))
     exam.note(Finding("method", client.token_endpoint_auth_method))
     trusted = method(exam, Evidence(client, peer, registry, remote_keys, now))
+    deny_list.examine(exam, registry.denied, trusted)
     if exam.first_failure is not None:  # a thorough examination went on past it
         raise Refused(exam.first_failure)
     return AuthenticatedClient(client, trusted)

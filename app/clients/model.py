@@ -28,6 +28,10 @@ class Client:
     resources: tuple[str, ...]
     """Empty: only the server's default resource."""
     disabled: bool
+    tenant: str = ""
+    resource_class: str = ""
+    risk: str = ""
+    """Boundary labels; empty: inside every boundary (see `app.clients.boundary`)."""
     spiffe_id: str | None = None
     """For ``tls_client_auth``: the SPIFFE ID of its SVIDs, or a path and ``/*``; None: any name."""
 
@@ -48,6 +52,9 @@ def from_rows(row: ClientRow, credentials: Iterable[CredentialRow]) -> Client:
         scopes=tuple(row.scopes),
         resources=tuple(row.resources),
         disabled=row.disabled_at is not None,
+        tenant=row.tenant,
+        resource_class=row.resource_class,
+        risk=row.risk,
         spiffe_id=row.spiffe_id,
     )
 

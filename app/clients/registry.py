@@ -18,6 +18,10 @@ class Resource:
 
     url: str
     scopes: tuple[str, ...]
+    tenant: str = ""
+    resource_class: str = ""
+    risk: str = ""
+    """Boundary labels; empty: inside every boundary (see `app.clients.boundary`)."""
 
 
 class Registry:
@@ -30,7 +34,11 @@ class Registry:
     def __init__(self, rows: RegistryRows, keys: KeyRing) -> None:
         self.version = rows.version
         self.keys = keys
-        self.resources = {r.url: Resource(r.url, tuple(r.scopes)) for r in rows.resources}
+        self.denied = rows.denied
+        self.resources = {
+            r.url: Resource(r.url, tuple(r.scopes), r.tenant, r.resource_class, r.risk)
+            for r in rows.resources
+        }
         self._client_rows = {row.client_id: row for row in rows.clients}
         self._credential_rows = defaultdict(list)
         for credential in rows.credentials:

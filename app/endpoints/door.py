@@ -9,6 +9,7 @@ from starlette.responses import Response
 from app import clock
 from app.audit import CertificateEvidence, FindingRecord, RequestRefused, new_ref
 from app.clients.authentication import Credentials
+from app.clients.key_holders import KeyHolders
 from app.clients.registry import Registry
 from app.errors import (
     Examination,
@@ -67,6 +68,7 @@ class Door:
     snapshots: Snapshots[Registry]
     journal: Journal[Registry, Decision]
     remote_keys: RemoteKeys
+    key_holders: KeyHolders
     routes: tuple["Route", ...]
     """The table of endpoints, from which the metadata document is computed."""
     lifecycle: Lifecycle = field(default_factory=Lifecycle)

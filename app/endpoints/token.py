@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from app import clock
 from app.clients.authentication import AuthenticatedClient, Credentials, authenticate
+from app.clients.boundary import examine_holders
 from app.clients.methods.self_signed_tls_client_auth import is_published
 from app.clients.registry import Registry
 from app.endpoints.door import (
@@ -56,6 +57,14 @@ async def token(door: Door, request: Request) -> Response:
     return json_response(complete(decision).members())
 
 
+class _KeyNotClaimed(Exception):
+    """The decision needs to know who else holds the client's key; nobody asked for it yet."""
+
+    def __init__(self, asking: AuthenticatedClient) -> None:
+        super().__init__(asking.client.client_id)
+        self.asking = asking
+
+
 class _KeysNotSought(Exception):
     """The decision needs the key set at `uri`, which this request did not ask for yet."""
 
@@ -83,6 +92,10 @@ async def _settled(
             )
         except _KeysNotSought as missed:
             sought = missed.uri
+        except _KeyNotClaimed as missed:
+            client = missed.asking.client
+            spki_sha256 = missed.asking.certificate.spki_sha256
+            await door.key_holders.claim(spki_sha256, client.client_id, client.tenant)
 
 
 def decide(
@@ -113,17 +126,28 @@ def decide(
         _one_mechanism(others, presented)
         try:
             asking = authenticate(exam, registry, presented, keys_for, now)
+            crossings = _examine_boundary(exam, door, registry, asking)
         except Refused as verdict:
             raise InvalidClient(verdict.finding) from verdict
-        issue = _grant(door, grant_type, parameters, asking, registry)
+        wish = GrantRequest(asking, parameters.values, registry, door.policy, crossings)
+        issue = _grant(grant_type, parameters, wish)
         return prepare(issue, issuer=door.issuer.identifier, signer=registry.keys.current, now=now)
     except OAuthError as error:
         return refused(PATH, error, exam, presented, method)
 
 
-def _grant(
-    door: Door, name: str, parameters: Form, asking: AuthenticatedClient, registry: Registry
-) -> Issue:
+def _examine_boundary(
+    exam: Examination, door: Door, registry: Registry, asking: AuthenticatedClient
+) -> tuple[str, ...]:
+    """Who else holds this key, as the database has it; what is only to be reported."""
+    client = asking.client
+    holders = door.key_holders.known(asking.certificate.spki_sha256, client.client_id)
+    if holders is None:
+        raise _KeyNotClaimed(asking)
+    return tuple(examine_holders(exam, registry, client, holders, door.policy.boundary))
+
+
+def _grant(name: str, parameters: Form, request: GrantRequest) -> Issue:
     row = GRANTS.get(name)
     if row is None:
         raise UnsupportedGrantType(
@@ -132,17 +156,18 @@ def _grant(
     for repeated in REPEATABLE - row.repeatable:
         if len(parameters.all(repeated)) > 1:
             raise form.malformed(f"parameter {repeated!r} repeated", "each parameter once")
-    if name not in asking.client.grant_types:
+    client = request.client.client
+    if name not in client.grant_types:
         raise UnauthorizedClient(
             Finding(
                 "grant",
                 name,
-                " or ".join(asking.client.grant_types),
+                " or ".join(client.grant_types),
                 "Register the client with --grant for this grant type.",
                 Reason.GRANT_NOT_ALLOWED,
             )
         )
-    return row.grant(GrantRequest(asking, parameters.values, registry, door.policy))
+    return row.grant(request)
 
 
 def _required(parameters: Form, name: str) -> str:

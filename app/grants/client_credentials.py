@@ -20,7 +20,7 @@ def grant(request: GrantRequest) -> Issue:
 
     """
     client = request.client.client
-    resource = chosen_resource(request)
+    resource, crossings = chosen_resource(request)
     allowed = [scope for scope in client.scopes if scope in resource.scopes]
     wanted = parse_scope(request.parameters.get("scope", ()))
     if wanted is None:
@@ -43,4 +43,5 @@ def grant(request: GrantRequest) -> Issue:
         scope=wanted,
         resource=resource.url,
         lifetime=request.policy.access_token_lifetime,
+        crossings=(*request.crossings, *crossings),
     )

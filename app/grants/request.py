@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.clients.authentication import AuthenticatedClient
+from app.clients.boundary import BoundaryPolicy
 from app.clients.registry import Registry
 
 
@@ -14,6 +15,7 @@ class Policy:
     access_token_lifetime: int
     """Seconds."""
     default_resource: str
+    boundary: BoundaryPolicy = "tenant"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +26,5 @@ class GrantRequest:
     parameters: Mapping[str, tuple[str, ...]]
     registry: Registry
     policy: Policy
+    crossings: tuple[str, ...] = ()
+    """Boundaries the client crosses by its key alone, to be reported."""

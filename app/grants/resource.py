@@ -1,18 +1,22 @@
 """Which protected resource a token is for (RFC 8707 section 2)."""
 
+from app.clients.boundary import examine_resource
 from app.clients.registry import Resource
 from app.errors import Finding, InvalidTarget, Reason
 from app.grants.request import GrantRequest
 
 
-def chosen_resource(request: GrantRequest) -> Resource:
+def chosen_resource(request: GrantRequest) -> tuple[Resource, tuple[str, ...]]:
     """The one resource of this request; it becomes `aud`. Compared character by character.
 
     Without the parameter it is the server's default resource. A client registered with resources
     may use those; one registered without may use the default resource only.
 
+    With it come the boundaries between client and resource that are only to be reported.
+
     Raises:
-        InvalidTarget: more than one, one nobody registered, or one the client may not use.
+        InvalidTarget: more than one, one nobody registered, one the client may not use, or one of
+            another boundary.
 
     """
     named = request.parameters.get("resource", ())
@@ -25,7 +29,12 @@ def chosen_resource(request: GrantRequest) -> Resource:
     allowed = request.client.client.resources or (request.policy.default_resource,)
     if url not in allowed:
         raise _refused(url, " or ".join(allowed), Reason.RESOURCE_NOT_ALLOWED)
-    return resource
+    violation, crossings = examine_resource(
+        request.client.client, resource, request.policy.boundary
+    )
+    if violation is not None:
+        raise InvalidTarget(violation)
+    return resource, tuple(crossings)
 
 
 def _refused(seen: str, expected: str, reason: Reason) -> InvalidTarget:

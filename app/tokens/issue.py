@@ -105,6 +105,7 @@ def prepare(issue: Issue, *, issuer: str, signer: Signer, now: int) -> Issuance:
         issued_at=now,
         expires_at=expires_at,
         kid=signer.kid,
+        crossings=issue.crossings or None,
     )
     return Issuance(claims, signer, token, event, _use(trusted, token))
 

@@ -17,6 +17,8 @@ class Issue:
     resource: str
     lifetime: int
     """Seconds wished for; the certificate's notAfter may shorten it."""
+    crossings: tuple[str, ...] = ()
+    """Boundaries this token crosses that are reported and not refused."""
     confirmation: str = mtls.CONFIRMATION
     """What will tie the token to its holder: a row of BINDINGS."""
 
