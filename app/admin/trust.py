@@ -1,6 +1,5 @@
-"""Trust sets: which CA certificates may vouch for clients."""
+"""Trust sets: which CA certificates may vouch for clients, and for which names."""
 
-import re
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,64 +8,88 @@ from app import clock
 from app.admin.certificate_file import read_chain
 from app.admin.desk import Desk
 from app.admin.problem import Problem
-from app.audit import TrustAdded, TrustRemoved
+from app.admin.trust_known import find, refuse_bundle, require_name, unknown
+from app.admin.trust_removal import remove
+from app.audit import TrustAdded, TrustChanged
 from app.pki import check
 from app.pki.anchors import TrustSet
-from app.store import audit, clients, registry, trust
+from app.pki.permitted import ANYTHING, Permitted
+from app.pki.permitted import permit as parse_bounds
+from app.store import audit, registry, trust
+from app.store.crls import CrlRow
+from app.store.crls import listed as listed_crls
 from app.store.trust import TrustAnchorRow, TrustSetRow
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+__all__ = ["add", "crls", "listed", "permit", "remove", "require_usable", "rows_of"]
+
+MAX_DESCRIPTION = 500
+"""Characters."""
 
 
 def add(
-    desk: Desk, name: str, path: Path, *, intermediates_only: bool = False
+    desk: Desk,
+    name: str,
+    path: Path,
+    *,
+    intermediates_only: bool = False,
+    description: str | None = None,
+    patterns: Sequence[str] = (),
 ) -> tuple[TrustAnchorRow, ...]:
     """Pin the CA certificates in `path` into the set, made where it is new; what was added.
 
     Self-issued certificates become anchors, the others path material; where none is self-issued,
     all become anchors (that is how a sub-CA alone is trusted), unless `intermediates_only`.
+    `patterns` bound the names a new set may vouch for.
 
     Raises:
-        Problem: a malformed name, or a certificate that cannot be a CA.
+        Problem: a malformed name or bound, other bounds than the set has, anchors by hand where
+            they come from a bundle, or a certificate that cannot be a CA.
 
     """
-    if NAME.fullmatch(name) is None:
-        raise Problem(
-            "this cannot be the name of a trust set",
-            seen=name[:200],
-            expected="1 to 64 letters, digits and . _ -, beginning with a letter or digit",
-        )
-    new = _rows(name, path, intermediates_only=intermediates_only)
+    require_name(name)
+    bounds = _bounds(patterns)
+    new = rows_of(name, path, intermediates_only=intermediates_only)
+    now = clock.now()
     with registry.change(desk.db) as conn:
-        trust.add_set(conn, name, "", clock.now())
-        known = next(one for one in trust.listed(conn) if one.name == name)
-        _require_usable(name, path, (*known.anchors, *new))
+        created = trust.add_set(conn, name, "", now)
+        known = find(trust.listed(conn), name)
+        if created:
+            trust.permit(conn, name, bounds.to_json(), now)
+        elif patterns and bounds.to_json() != dict(known.permitted):
+            raise _other_bounds(known, patterns)
+        if any(row.role == "anchor" for row in new):
+            refuse_bundle(known)
+        require_usable(path, known, new)
+        if description is not None:
+            trust.describe(conn, name, _description(description), now)
         added = tuple(row for row in new if trust.add_anchor(conn, name, row))
-        if added:
-            details = {row.thumbprint: f"{row.role} {row.subject}" for row in added}
-            audit.append_admin(
-                conn, TrustAdded(actor=desk.actor, details={"trust_set": name, "added": details})
-            )
+        if added or description is not None:
+            details: dict[str, object] = {
+                "trust_set": name,
+                "added": {row.thumbprint: f"{row.role} {row.subject}" for row in added},
+            }
+            if created and bounds:
+                details["permitted"] = list(bounds.texts)
+            if description is not None:
+                details["description"] = description
+            audit.append_admin(conn, TrustAdded(actor=desk.actor, details=details))
     return added
 
 
-def remove(desk: Desk, name: str) -> list[str]:
-    """Remove the set; nobody is trusted through it any more. The clients that still name it.
+def permit(desk: Desk, name: str, patterns: Sequence[str]) -> Permitted:
+    """Replace the names the set may vouch for; no patterns: any. Counts from the next request on.
 
     Raises:
-        Problem: there is no such set.
+        Problem: there is no such set, or a pattern is none.
 
     """
+    bounds = _bounds(patterns)
     with registry.change(desk.db) as conn:
-        if not trust.remove_set(conn, name):
-            raise Problem(
-                "there is no such trust set",
-                seen=name[:200],
-                expected=" or ".join(one.name for one in trust.listed(conn)) or "a trust set",
-                action="certbound trust list",
-            )
-        audit.append_admin(conn, TrustRemoved(actor=desk.actor, details={"trust_set": name}))
-        return [row.client_id for row in clients.listed(conn) if name in row.trust_sets]
+        if not trust.permit(conn, name, bounds.to_json(), clock.now()):
+            raise unknown(name, trust.listed(conn))
+        details = {"trust_set": name, "permitted": list(bounds.texts)}
+        audit.append_admin(conn, TrustChanged(actor=desk.actor, details=details))
+    return bounds
 
 
 def listed(desk: Desk) -> Sequence[TrustSetRow]:
@@ -75,24 +98,86 @@ def listed(desk: Desk) -> Sequence[TrustSetRow]:
         return trust.listed(conn)
 
 
-def _rows(name: str, path: Path, *, intermediates_only: bool) -> tuple[TrustAnchorRow, ...]:
+def crls(desk: Desk) -> Sequence[CrlRow]:
+    """What is known of every loaded CRL."""
+    with desk.db.read() as conn:
+        return listed_crls(conn)
+
+
+def rows_of(name: str, path: Path, *, intermediates_only: bool) -> tuple[TrustAnchorRow, ...]:
+    """The certificates in a file as members of a set.
+
+    Raises:
+        Problem: one of them can be none.
+
+    """
     chain = read_chain(path)
+    now = clock.now()
+    if intermediates_only:
+        return tuple(_row(path, der, "intermediate", now) for der in chain)
     pem = "".join(map(ssl.DER_cert_to_PEM_cert, chain)).encode()
     try:
         found = TrustSet.from_pem(name, pem)
     except ValueError as error:
         raise _unusable(path, error) from error
-    anchors = () if intermediates_only else found.anchors
-    others = (*found.anchors, *found.intermediates) if intermediates_only else found.intermediates
-    now = clock.now()
     return (
-        *(_row(der, "anchor", now) for der in anchors),
-        *(_row(der, "intermediate", now) for der in others),
+        *(_row(path, der, "anchor", now) for der in found.anchors),
+        *(_row(path, der, "intermediate", now) for der in found.intermediates),
     )
 
 
-def _row(der: bytes, role: str, now: int) -> TrustAnchorRow:
-    facts = check.describe(der)
+def require_usable(path: Path, known: TrustSetRow, new: Sequence[TrustAnchorRow]) -> None:
+    """Refuse now what the token endpoint would refuse to use.
+
+    Raises:
+        Problem: the set with `new` would be none.
+
+    """
+    members = {row.thumbprint: row for row in (*new, *known.anchors)}  # the stored role wins
+    anchors = tuple(row.der for row in members.values() if row.role == "anchor")
+    others = tuple(row.der for row in members.values() if row.role == "intermediate")
+    try:
+        TrustSet(known.name, anchors, others)
+    except ValueError as error:
+        raise _unusable(path, error) from error
+
+
+def _bounds(patterns: Sequence[str]) -> Permitted:
+    try:
+        return parse_bounds(*patterns) if patterns else ANYTHING
+    except ValueError as error:
+        raise Problem(
+            "this is no permitted name",
+            seen=str(error),
+            expected="dn:O=Acme,C=DE (all subjects in it), dns:acme.example (and its subdomains) "
+            "or spiffe:acme.example (a trust domain)",
+        ) from error
+
+
+def _other_bounds(known: TrustSetRow, patterns: Sequence[str]) -> Problem:
+    return Problem(
+        f"{known.name} has other bounds",
+        seen=" ".join(patterns),
+        expected=" ".join(Permitted.from_json(known.permitted).texts) or "none: any name",
+        action=f"Change them by themselves: certbound trust permit {known.name} PATTERN",
+    )
+
+
+def _description(text: str) -> str:
+    if len(text) > MAX_DESCRIPTION:
+        raise Problem(
+            "the description is too long",
+            seen=f"{len(text)} characters",
+            expected=f"at most {MAX_DESCRIPTION}",
+        )
+    return text
+
+
+def _row(path: Path, der: bytes, role: str, now: int) -> TrustAnchorRow:
+    try:
+        facts = check.describe(der)
+    except ValueError as error:
+        raise _unusable(path, error) from error
     return TrustAnchorRow(
         thumbprint=facts.thumbprint,
         der=der,
@@ -101,17 +186,6 @@ def _row(der: bytes, role: str, now: int) -> TrustAnchorRow:
         not_after=facts.not_after,
         added_at=now,
     )
-
-
-def _require_usable(name: str, path: Path, rows: Sequence[TrustAnchorRow]) -> None:
-    """Refuse now what the token endpoint would refuse to use."""
-    members = {row.thumbprint: row for row in reversed(rows)}  # the stored role wins
-    anchors = tuple(row.der for row in members.values() if row.role == "anchor")
-    others = tuple(row.der for row in members.values() if row.role == "intermediate")
-    try:
-        TrustSet(name, anchors, others)
-    except ValueError as error:
-        raise _unusable(path, error) from error
 
 
 def _unusable(path: Path, error: ValueError) -> Problem:
