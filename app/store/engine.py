@@ -132,6 +132,15 @@ def lock_holders(conn: Connection) -> None:
         conn.execute(select(func.pg_advisory_xact_lock(_HOLDERS_LOCK)))
 
 
+def allow_time(conn: Connection, seconds: int) -> None:
+    """Let this transaction's statements take so long, not only `connect.PATIENCE`: for large values.
+
+    Waiting for locks stays bounded. SQLite bounds nothing but the wait for its lock anyway.
+    """
+    if conn.dialect.name == "postgresql":
+        conn.execute(select(func.set_config("statement_timeout", f"{seconds}s", True)))
+
+
 def insert_if_absent(conn: Connection, table: Table, values: Mapping[str, object]) -> bool:
     """Insert one row unless a unique index objects; True when it was inserted. Races: one wins."""
     insert = postgresql.insert if conn.dialect.name == "postgresql" else sqlite.insert
