@@ -1,0 +1,186 @@
+"""The local deny-list: stopping a certificate, a key, or an issuer's serial number for everybody.
+
+Guarantees promise 3: when `deny` returns, no process issues a token to it any more, for the entry
+and every token's record are ordered by the registry's lock. What it stopped is counted in the
+same transaction. Tokens issued before run out by themselves; resources that ask nobody accept
+them until then.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app import clock
+from app.admin.denial_target import Target, as_key, from_rows, of_text, refuse_authority
+from app.admin.desk import Desk
+from app.admin.problem import Problem
+from app.audit import CertificateAllowed, CertificateDenied, CertificateEvidence
+from app.store import audit, clients, credentials, denied, registry, tokens, trust, uses
+from app.store.credentials import CredentialRow
+from app.store.denied import DeniedRow, Kind
+from app.store.tokens import Outstanding
+from app.store.uses import UseRow
+
+MAX_REASON = 500
+"""Characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """What a denial stops, or would."""
+
+    kind: Kind
+    value: str
+    target: Target
+    changed: bool
+    """False: it was denied already."""
+    clients: tuple[str, ...]
+    """Registered clients that registered or used it."""
+    thumbprints: tuple[str, ...]
+    """The certificates known here that it covers."""
+    outstanding: Outstanding
+    """Unexpired tokens bound to these."""
+    last_used: int | None
+
+
+def deny(
+    desk: Desk, text: str, kind: Kind = "thumbprint", *, reason: str = "", dry_run: bool = False
+) -> Stopped:
+    """Stop what `text` (a thumbprint or a certificate file) names, by `kind`.
+
+    Raises:
+        Problem: it names nothing, what is asked for is not known of it, or it is a CA of a trust
+            set, which is stopped by taking it out of the set.
+
+    """
+    if len(reason) > MAX_REASON:
+        raise Problem(
+            "the reason is too long",
+            seen=f"{len(reason)} characters",
+            expected=f"at most {MAX_REASON}",
+        )
+    typed = of_text(text)
+    now = clock.now()
+    with desk.db.read() if dry_run else registry.change(desk.db) as conn:
+        digest = typed.thumbprint or ""
+        target = typed
+        if typed.spki_sha256 is None:
+            target = from_rows(
+                typed,
+                uses.by_thumbprint(conn, digest),
+                credentials.by_thumbprint(conn, digest),
+            )
+        used: Sequence[UseRow]
+        registered: Sequence[CredentialRow]
+        if kind == "spki":
+            key = target.spki_sha256 or digest
+            used = uses.by_key(conn, key)
+            registered = credentials.by_key(conn, key)
+            if target.spki_sha256 is None and (used or registered):
+                target = as_key(key)
+        else:
+            used = uses.by_thumbprint(conn, digest)
+            registered = credentials.by_thumbprint(conn, digest)
+            if kind == "issuer_serial" and target.issuer and target.serial:
+                used = uses.by_serial(conn, target.issuer, target.serial)
+        refuse_authority(target, trust.listed(conn))
+        value = target.required(kind)
+        thumbprints = _thumbprints(target, used, registered)
+        known = {row.client_id for row in clients.listed(conn)}
+        changed = all((row.kind, row.value) != (kind, value) for row in denied.listed(conn))
+        stopped = Stopped(
+            kind,
+            value,
+            target,
+            changed,
+            tuple(sorted(known & {one.client_id for one in (*used, *registered)})),
+            thumbprints,
+            tokens.outstanding(conn, now, thumbprints=thumbprints),
+            max((use.last_used for use in used), default=None),
+        )
+        if changed and not dry_run:
+            denied.deny(conn, kind, value, reason=reason, actor=desk.actor, at=now)
+            audit.append_admin(conn, _event(desk, stopped, reason))
+    return stopped
+
+
+def listed(desk: Desk) -> Sequence[DeniedRow]:
+    """Every entry, oldest first."""
+    with desk.db.read() as conn:
+        return denied.listed(conn)
+
+
+def undo(desk: Desk, text: str, kind: Kind | None = None) -> Sequence[DeniedRow]:
+    """Take entries off the list, for mistakes: what it stopped may authenticate again.
+
+    `text` is a value as `listed` gives it, a thumbprint or a certificate file, which stands for
+    every entry that covers it; `kind` narrows that.
+
+    Raises:
+        Problem: nothing on the list is named by it.
+
+    """
+    with registry.change(desk.db) as conn:
+        rows = denied.listed(conn)
+        named = {("any", text)}
+        if all(row.value != text for row in rows):
+            typed = of_text(text)
+            digest = typed.thumbprint or ""
+            target = from_rows(
+                typed,
+                uses.by_thumbprint(conn, digest),
+                credentials.by_thumbprint(conn, digest),
+            )
+            named = {(each, target.value(each) or "") for each in KINDS}
+        found = [
+            row
+            for row in rows
+            if kind in (None, row.kind) and {("any", row.value), (row.kind, row.value)} & named
+        ]
+        if not found:
+            raise Problem(
+                "nothing on the deny-list is named so",
+                seen=text[:200],
+                expected="a value that the list shows, or a certificate that an entry covers",
+                action="certbound revoke list",
+            )
+        for row in found:
+            denied.allow(conn, row.kind, row.value)
+            details = {"kind": row.kind, "value": row.value, "denied_by": row.actor}
+            audit.append_admin(conn, CertificateAllowed(actor=desk.actor, details=details))
+    return found
+
+
+KINDS: tuple[Kind, ...] = ("thumbprint", "spki", "issuer_serial")
+
+
+def _thumbprints(
+    target: Target, used: Sequence[UseRow], registered: Sequence[CredentialRow]
+) -> tuple[str, ...]:
+    found = {use.thumbprint for use in used}
+    found |= {row.thumbprint for row in registered if row.thumbprint is not None}
+    if target.thumbprint is not None:
+        found.add(target.thumbprint)
+    return tuple(sorted(found))
+
+
+def _event(desk: Desk, stopped: Stopped, reason: str) -> CertificateDenied:
+    target, evidence = stopped.target, None
+    if target.thumbprint is not None:
+        evidence = CertificateEvidence(
+            thumbprint=target.thumbprint,
+            subject=target.subject,
+            issuer=target.issuer,
+            serial=target.serial,
+        )
+    return CertificateDenied(
+        actor=desk.actor,
+        certificate=evidence,
+        details={
+            "kind": stopped.kind,
+            "value": stopped.value,
+            "note": reason,
+            "clients": list(stopped.clients),
+            "tokens": stopped.outstanding.count,
+            "tokens_until": stopped.outstanding.until,
+        },
+    )
