@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from typing import Literal, NoReturn
 
 from app.errors import Examination, Finding, Reason, Refused
-from app.pki.anchors import TrustSet, material
+from app.pki.anchors import TrustSet
+from app.pki.chain import examine_chain
 from app.pki.leaf import MAX_BYTES, CertificateFacts, Leaf, read_leaf
 from app.pki.leaf_policy import examine_dates, examine_key, examine_signature, examine_usage
-from app.pki.no_path import NoPath
-from app.pki.path import Path, find_path
+from app.pki.path import Path
 from app.pki.registered import Registered, eligible_entries, examine_registration
 from app.pki.revocation import NO_SOURCE, RevocationSource, examine_revocation
 from app.pki.subject_match import PresentedNames
@@ -143,7 +143,7 @@ def by_path(
     examine_key(exam, leaf)
     examine_usage(exam, leaf)
     examine_signature(exam, leaf)
-    found = _examine_chain(exam, leaf, presented, trust_sets, now)
+    found = examine_chain(exam, leaf, presented, trust_sets, now)
     if found is not None:
         path, name = found
         findings = tuple(exam.findings[start:])
@@ -258,41 +258,6 @@ def _malformed(exam: Examination, seen: str, cause: Exception | None = None) -> 
             Reason.CERTIFICATE_MALFORMED,
         )
     ) from cause
-
-
-def _examine_chain(
-    exam: Examination, leaf: Leaf, presented: list[Leaf], trust_sets: Sequence[TrustSet], now: int
-) -> tuple[Path, str] | None:
-    refusals = []
-    out_of_bounds = None
-    for trust_set in trust_sets:
-        try:
-            path = find_path(leaf, presented, material(trust_set), now)
-        except NoPath as refusal:
-            refusals.append(refusal)
-            continue
-        permitted = trust_set.permitted
-        if (fault := permitted.fault(leaf.facts.names)) is not None:
-            out_of_bounds = permitted.finding(f"{fault}, vouched for by {trust_set.name}")
-            continue
-        steps = " ← ".join(each.facts.subject for each in path.certificates)
-        exam.note(Finding("chain", f"{steps} (trust set {trust_set.name})"))
-        if permitted:
-            exam.note(Finding("permitted names", f"inside {' or '.join(permitted.texts)}"))
-        return path, trust_set.name
-    if out_of_bounds is not None:
-        exam.note(out_of_bounds)
-        return None
-    if not refusals:
-        refusals.append(NoPath(Reason.ISSUER_UNKNOWN, "the client has no trust set", "a trust set"))
-    exam.note(min(refusals, key=_vagueness).finding())
-    return None
-
-
-def _vagueness(refusal: NoPath) -> int:
-    """Orders the answers of several trust sets: the one that came furthest is the one to tell."""
-    order = (Reason.CHAIN_INCOMPLETE, Reason.ISSUER_UNKNOWN)
-    return 1 + order.index(refusal.reason) if refusal.reason in order else 0
 
 
 def _passed(exam: Examination, start: int) -> tuple[Finding, ...]:
