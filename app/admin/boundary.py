@@ -13,9 +13,15 @@ from app.store.holders import HolderRow
 
 
 def judge(
-    client: ClientRow, holders: Sequence[HolderRow], policy: BoundaryPolicy
+    client: ClientRow,
+    holders: Sequence[HolderRow],
+    policy: BoundaryPolicy,
+    *,
+    later_too: bool = False,
 ) -> tuple[str, ...]:
     """The clients that share a key with `client`, which is among its `holders`, and were first.
+
+    `later_too`: those that came after it as well, whom a change of its tenant would stop.
 
     Raises:
         Problem: one of them stands in the way, as `policy` says.
@@ -26,7 +32,7 @@ def judge(
     others = [
         row
         for row in holders
-        if row.client_id != client.client_id and row.first_seen <= own.first_seen
+        if row.client_id != client.client_id and (later_too or row.first_seen <= own.first_seen)
     ]
     for other in others:
         if policy == "refuse" or (policy == "tenant" and other.tenant != client.tenant):

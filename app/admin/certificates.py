@@ -1,10 +1,10 @@
 """A client's own certificates: adding a second one before the first ends, and retiring the old."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app import clock
+from app.admin import boundary
 from app.admin import clients as admin_clients
 from app.admin.desk import Desk
 from app.admin.identity import Credential, certificate
@@ -12,67 +12,98 @@ from app.admin.problem import Problem
 from app.admin.thumbprints import thumbprint_of
 from app.audit import CertificateAdded, CertificateEvidence, CertificateRetired
 from app.clients.methods import self_signed_tls_client_auth
-from app.store import audit, clients, credentials, registry
+from app.store import audit, clients, credentials, holders, registry, uses
 from app.store.clients import ClientRow
-from app.store.credentials import CredentialRow
+from app.store.credentials import Custody
+
+MAX_OWNER = 200
+"""Characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """When a certificate counts, and who answers for its key. Dates are seconds since the epoch."""
+
+    activate_at: int | None = None
+    retire_at: int | None = None
+    custody: Custody = "unknown"
+    owner: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateAddition:
+    """A certificate that was registered."""
+
+    credential: Credential
+    shares_key_with: tuple[str, ...]
+    """Clients that hold its key already: reported, not refused, as the settings say."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retired:
-    """What was retired, and how many of the client's credentials still count."""
+    """What was retired, or will be, and how many of the client's credentials still count then."""
 
     digest: str
     left: int
+    at: int | None
+    """None: at once."""
+    last_used: int | None
+    """None: never."""
 
 
 def add(desk: Desk, client_id: str, path: Path, activate_at: int | None = None) -> Credential:
+    """Register one more certificate on usual terms; see `add_on`."""
+    return add_on(desk, client_id, path, Terms(activate_at)).credential
+
+
+def add_on(desk: Desk, client_id: str, path: Path, terms: Terms) -> CertificateAddition:
     """Register one more certificate; the others keep counting (RFC 8705 section 2.2).
 
-    `activate_at` (seconds since the epoch) keeps it from counting before that moment.
-
     Raises:
-        Problem: unknown client, one that is matched otherwise, or a certificate that is registered
-            already (even retired) or could never authenticate.
+        Problem: unknown client, one that is matched otherwise, dates that leave it no time, a key
+            that another client holds, or a certificate that is registered already (even retired)
+            or could never authenticate.
 
     """
     with desk.db.read() as conn:
         _require_own(client_id, path, clients.find(conn, client_id))
-    found = certificate(path, activate_at)
+    _require_sense(terms)
+    found = certificate(path, terms.activate_at)
     now = clock.now()
     with registry.change(desk.db) as conn:
         # Asked again inside: the client may have gone meanwhile.
-        _require_own(client_id, path, clients.find(conn, client_id))
-        if not credentials.add(conn, found.row(client_id, now, activate_at)):
+        client = _require_own(client_id, path, clients.find(conn, client_id))
+        row = replace(
+            found.row(client_id, now, terms.activate_at),
+            retire_at=terms.retire_at,
+            custody=terms.custody,
+            owner=terms.owner,
+        )
+        if not credentials.add(conn, row):
             raise Problem(
                 f"{client_id} has this certificate already",
                 seen=found.digest,
                 expected="a certificate that was never registered for it; a retired one stays retired",
                 action=f"certbound client cert list {client_id}",
             )
+        held = holders.claim(conn, found.spki_sha256, client_id, client.tenant, now)
+        sharing = boundary.judge(client, held, desk.settings.boundary_policy)
         audit.append_admin(
             conn,
             CertificateAdded(
                 actor=desk.actor,
                 client_id=client_id,
                 certificate=_evidence(found),
-                details={} if activate_at is None else {"activate_at": activate_at},
+                details=_details(terms, sharing),
             ),
         )
-    return found
+    return CertificateAddition(found, sharing)
 
 
-def listed(desk: Desk, client_id: str) -> Sequence[CredentialRow]:
-    """The client's certificates and keys, oldest first, retired ones too.
-
-    Raises:
-        Problem: there is no such client.
-
-    """
-    return admin_clients.shown(desk, client_id)[1]
-
-
-def retire(desk: Desk, client_id: str, text: str) -> Retired:
+def retire(desk: Desk, client_id: str, text: str, at: int | None = None) -> Retired:
     """The certificate (or key) that `text` names stops counting, on every node, for good.
+
+    With `at`, a later moment, it stops by itself then.
 
     Raises:
         Problem: unknown client, no thumbprint, or no active credential of that thumbprint.
@@ -80,39 +111,63 @@ def retire(desk: Desk, client_id: str, text: str) -> Retired:
     """
     digest = thumbprint_of(text)
     now = clock.now()
+    later = at if at is not None and at > now else None
     with registry.change(desk.db) as conn:
-        if clients.find(conn, client_id) is None:
+        client = clients.find(conn, client_id)
+        if client is None:
             raise admin_clients.unknown(client_id)
-        if not credentials.retire(conn, client_id, digest, now):
-            raise Problem(
-                f"{client_id} has no active certificate or key of this thumbprint",
-                seen=digest,
-                expected="one that certbound client cert list shows as active",
-                action=f"certbound client cert list {client_id}",
-            )
+        if later is None:
+            done = credentials.retire(conn, client_id, digest, now)
+        else:
+            done = credentials.retire_at(conn, client_id, digest, later)
+        if not done:
+            raise _nothing_to_retire(client, digest)
         audit.append_admin(
             conn,
             CertificateRetired(
                 actor=desk.actor,
                 client_id=client_id,
                 certificate=CertificateEvidence(thumbprint=digest),
+                details={} if later is None else {"retire_at": later},
             ),
         )
-        left = [one for one in credentials.of_client(conn, client_id) if one.state == "active"]
-    return Retired(digest, len(left))
+        counting = [
+            one
+            for one in credentials.of_client(conn, client_id)
+            if one.phase(later or now) in ("active", "retiring")
+            and (one.not_after is None or one.not_after > (later or now))
+        ]
+        last = [use for use in uses.of_client(conn, client_id) if use.thumbprint == digest]
+    return Retired(digest, len(counting), later, last[0].last_used if last else None)
 
 
-def _require_own(client_id: str, path: Path, row: ClientRow | None) -> None:
+def _nothing_to_retire(client: ClientRow, digest: str) -> Problem:
+    if client.auth_method != self_signed_tls_client_auth.NAME:
+        return Problem(
+            f"{client.client_id} has no registered certificates to retire",
+            seen=f"{client.auth_method}: any certificate of its name from its trust sets counts",
+            expected=f"a {self_signed_tls_client_auth.NAME} client",
+            action=f"To stop this very certificate: certbound revoke cert {digest} --dry-run",
+        )
+    return Problem(
+        f"{client.client_id} has no active certificate or key of this thumbprint",
+        seen=digest,
+        expected="one that certbound client cert list shows as active",
+        action=f"certbound client cert list {client.client_id}",
+    )
+
+
+def _require_own(client_id: str, path: Path, row: ClientRow | None) -> ClientRow:
     """Only a client whose very certificates are registered can have one more."""
     if row is None:
         raise admin_clients.unknown(client_id)
     if row.auth_method != self_signed_tls_client_auth.NAME:
         raise Problem(
             f"{client_id} needs no registration of its certificates",
-            seen=f"{row.auth_method}, matched by {row.subject_attribute} {row.subject_text}",
+            seen=f"{row.auth_method}, matched by {admin_clients.name_text(row)}",
             expected="a self_signed_tls_client_auth client",
             action="A new certificate from a trusted CA with the same name is accepted at once. Try it:",
-            command=("certbound", "doctor", "cert", str(path), "--client", client_id),
+            command=("certbound", "client", "rehearse", client_id, str(path)),
         )
     if row.jwks_uri is not None:
         raise Problem(
@@ -121,6 +176,38 @@ def _require_own(client_id: str, path: Path, row: ClientRow | None) -> None:
             expected="a client without jwks_uri (RFC 7591 section 2: one or the other)",
             action="Publish the new certificate there.",
         )
+    return row
+
+
+def _require_sense(terms: Terms) -> None:
+    start = max(terms.activate_at or 0, clock.now())
+    if terms.retire_at is not None and terms.retire_at <= start:
+        raise Problem(
+            "the certificate would never count",
+            seen=f"retired at {clock.iso(terms.retire_at)}",
+            expected=f"a time after {clock.iso(start)}",
+        )
+    if len(terms.owner) > MAX_OWNER:
+        raise Problem(
+            "the owner is too long",
+            seen=f"{len(terms.owner)} characters",
+            expected=f"at most {MAX_OWNER}",
+        )
+
+
+def _details(terms: Terms, sharing: tuple[str, ...]) -> dict[str, object]:
+    details: dict[str, object] = {}
+    if terms.activate_at is not None:
+        details["activate_at"] = terms.activate_at
+    if terms.retire_at is not None:
+        details["retire_at"] = terms.retire_at
+    if terms.custody != "unknown":
+        details["custody"] = terms.custody
+    if terms.owner:
+        details["owner"] = terms.owner
+    if sharing:
+        details["shares_key_with"] = list(sharing)
+    return details
 
 
 def _evidence(found: Credential) -> CertificateEvidence:

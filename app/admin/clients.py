@@ -6,24 +6,32 @@ trust sets and resources that exist, and that each change and its audit entry ar
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from app import clock
+from app.admin import boundary
+from app.admin.client_checks import (
+    Labels,
+    grants,
+    refuse_alike,
+    require_resources,
+    require_vouchers,
+)
 from app.admin.desk import Desk
 from app.admin.identity import Identity, digests
 from app.admin.problem import Problem
 from app.admin.scopes import checked_scopes
 from app.audit import ClientAdded, ClientDisabled, ClientEnabled, ClientRemoved
 from app.clients.methods import tls_client_auth
-from app.grants import GRANTS, client_credentials
 from app.pki import names
-from app.store import audit, clients, credentials, registry, resources, trust
+from app.store import audit, clients, credentials, holders, registry, resources, trust
 from app.store.clients import ClientRow
 from app.store.credentials import CredentialRow
 
 CLIENT_ID = re.compile(r"(?!-)[A-Za-z0-9._:/@+-]{1,255}")
 """Narrower than RFC 6749 appendix A.1: an identifier never needs quoting, in a shell or a log."""
 DEFAULT_TRUST = "default"
+LABELS = ("tenant", "risk", "resource_class")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +42,7 @@ class Wishes:
     scopes: Sequence[str] = ()
     resources: Sequence[str] = ()
     trust_sets: Sequence[str] = ()
+    labels: Labels = field(default_factory=Labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +52,8 @@ class Added:
     row: ClientRow
     unknown_scopes: tuple[str, ...]
     """Granted, but no resource of the client knows them: no token will carry them yet."""
+    shares_keys_with: tuple[str, ...] = ()
+    """Clients that hold one of its keys already: reported, not refused, as the settings say."""
 
 
 def add(desk: Desk, client_id: str, identity: Identity, wishes: Wishes) -> Added:
@@ -50,19 +61,18 @@ def add(desk: Desk, client_id: str, identity: Identity, wishes: Wishes) -> Added
 
     Raises:
         Problem: the identifier is malformed or taken, the subject looks like another client's in
-            the same trust set, or a grant, scope, resource or trust set is not known.
+            the same trust set, no trust set may vouch for it, another holds its key, or a grant,
+            scope, resource or trust set is not known.
 
     """
     row = _row(client_id, identity, wishes)
+    now = row.created_at
+    sharing: dict[str, None] = {}
     with registry.change(desk.db) as conn:
-        _require_trust_sets(row, [one.name for one in trust.listed(conn)])
+        require_vouchers(row, trust.listed(conn))
         known = {one.url: one.scopes for one in resources.listed(conn)}
-        _require_resources(row, list(known))
-        if row.subject_attribute and row.collision_key:
-            alike = clients.clients_with_collision_key(
-                conn, row.subject_attribute, row.collision_key
-            )
-            _refuse_alike(row, alike)
+        require_resources(row, list(known))
+        refuse_alike(row, clients.listed(conn))
         if not clients.add(conn, row):
             raise Problem(
                 f"the client {client_id} exists already",
@@ -71,7 +81,10 @@ def add(desk: Desk, client_id: str, identity: Identity, wishes: Wishes) -> Added
                 action=f"certbound client show {client_id}",
             )
         for credential in identity.credentials:
-            credentials.add(conn, credential.row(client_id, row.created_at))
+            credentials.add(conn, credential.row(client_id, now))
+            key = credential.spki_sha256
+            rows = holders.claim(conn, key, client_id, row.tenant, now)
+            sharing |= dict.fromkeys(boundary.judge(row, rows, desk.settings.boundary_policy))
         audit.append_admin(
             conn,
             ClientAdded(actor=desk.actor, client_id=client_id, details=_details(row, identity)),
@@ -81,7 +94,8 @@ def add(desk: Desk, client_id: str, identity: Identity, wishes: Wishes) -> Added
         for url in row.resources or (desk.settings.default_resource,)
         for scope in known.get(url, ())
     }
-    return Added(row, tuple(scope for scope in row.scopes if scope not in usable))
+    unknown_scopes = tuple(scope for scope in row.scopes if scope not in usable)
+    return Added(row, unknown_scopes, tuple(sharing))
 
 
 def disable(desk: Desk, client_id: str) -> bool:
@@ -157,6 +171,16 @@ def unknown(client_id: str) -> Problem:
     )
 
 
+def name_text(row: ClientRow) -> str:
+    """The name a client is recognised by, for people."""
+    parts = []
+    if row.subject_attribute is not None:
+        parts.append(f"{row.subject_attribute} {row.subject_text}")
+    if row.spiffe_id is not None:
+        parts.append(f"spiffe_id {row.spiffe_id}")
+    return " and ".join(parts)
+
+
 def _require(client_id: str, row: ClientRow | None) -> ClientRow:
     if row is None:
         raise unknown(client_id)
@@ -181,6 +205,7 @@ def _row(client_id: str, identity: Identity, wishes: Wishes) -> ClientRow:
             expected=f"--trust with {tls_client_auth.NAME} only",
             action="Leave --trust out: no CA is asked about a registered certificate or key.",
         )
+    labels = wishes.labels.given()
     now = clock.now()
     return ClientRow(
         client_id=client_id,
@@ -192,53 +217,15 @@ def _row(client_id: str, identity: Identity, wishes: Wishes) -> ClientRow:
         subject_text=identity.subject_text,
         collision_key=names.collision_key(subject) if subject else None,
         jwks_uri=identity.jwks_uri,
-        grants=_grants(wishes.grants),
+        grants=grants(wishes.grants),
         scopes=checked_scopes(wishes.scopes),
         resources=tuple(dict.fromkeys(wishes.resources)),
         trust_sets=tuple(dict.fromkeys(trust_sets)),
+        spiffe_id=identity.spiffe_id,
+        tenant=labels.get("tenant", ""),
+        risk=labels.get("risk", ""),
+        resource_class=labels.get("resource_class", ""),
     )
-
-
-def _grants(wished: Sequence[str]) -> tuple[str, ...]:
-    grants = tuple(dict.fromkeys(wished)) or (client_credentials.GRANT_TYPE,)
-    for grant in grants:
-        if grant not in GRANTS:
-            raise Problem("this grant is not known", seen=grant[:200], expected=" or ".join(GRANTS))
-    return grants
-
-
-def _require_trust_sets(row: ClientRow, known: Sequence[str]) -> None:
-    for name in row.trust_sets:
-        if name not in known:
-            raise Problem(
-                "there is no such trust set",
-                seen=name,
-                expected=" or ".join(known) or "a trust set; there is none yet",
-                action="Make it from a CA certificate: certbound trust add NAME FILE",
-            )
-
-
-def _require_resources(row: ClientRow, known: Sequence[str]) -> None:
-    for url in row.resources:
-        if url not in known:
-            raise Problem(
-                "this resource is not registered",
-                seen=url,
-                expected=" or ".join(known[:5]) or "a registered resource; there is none yet",
-                action="Register it first: certbound resource add URL --scope SCOPE",
-            )
-
-
-def _refuse_alike(row: ClientRow, alike: Sequence[ClientRow]) -> None:
-    for other in alike:
-        if shared := set(row.trust_sets) & set(other.trust_sets):
-            raise Problem(
-                f"the client {other.client_id} has this subject, or one that looks the same",
-                seen=f"{row.subject_attribute} {row.subject_text}",
-                expected=f"another subject than {other.subject_text} in trust set {min(shared)}",
-                action="Give each client a certificate with a name of its own. To replace the other: "
-                f"certbound client remove {other.client_id}",
-            )
 
 
 def _details(row: ClientRow, identity: Identity) -> dict[str, object]:
@@ -251,6 +238,10 @@ def _details(row: ClientRow, identity: Identity) -> dict[str, object]:
     if identity.subject is not None:
         details["subject"] = {identity.subject.attribute: identity.subject.text}
         details["trust_sets"] = list(row.trust_sets)
+    if identity.spiffe_id is not None:
+        details["spiffe_id"] = identity.spiffe_id
+        details["trust_sets"] = list(row.trust_sets)
+    details |= {name: text for name in LABELS if (text := getattr(row, name))}
     if identity.credentials:
         details["credentials"] = digests(identity.credentials)
     if identity.jwks_uri is not None:

@@ -16,6 +16,7 @@ from app.admin.problem import Problem
 from app.admin.trust_known import find
 from app.audit import CrlReplaced
 from app.pki import crl as crl_reader
+from app.pki import dn
 from app.pki.anchors import TrustSet, material
 from app.pki.crl import LoadedCrl
 from app.pki.crl_entries import serial_key
@@ -74,12 +75,12 @@ def load(desk: Desk, name: str, path: Path) -> Loaded:
             raise _older(path, row, before)
         stops = tuple(
             use
-            for use in uses.last_used_by_trust(conn, name, judged.issuer_text)
+            for use in uses.last_used_by_trust(conn, name, dn.shown(judged.issuer))
             if use.not_after > now and judged.revoked(serial_key(int(use.serial, 16)))
         )
         details: dict[str, object] = {
             "trust_set": name,
-            "issuer": judged.issuer_text,
+            "issuer": dn.shown(judged.issuer),
             "number": row.number,
             "partition": row.partition,
             "entries": row.entries,
@@ -87,12 +88,12 @@ def load(desk: Desk, name: str, path: Path) -> Loaded:
         }
         audit.append_admin(conn, CrlReplaced(actor=desk.actor, details=details))
     stale = judged.stale(now, known.revocation.max_staleness)
-    return Loaded(row, judged.issuer_text, before, known, stale, stops)
+    return Loaded(row, dn.shown(judged.issuer), before, known, stale, stops)
 
 
 def _judged(path: Path, known: TrustSetRow, data: bytes, now: int) -> LoadedCrl:
     try:
-        found = crl_reader.load_crl(data, material(_set_of(known)).signers_of_crls())
+        found = crl_reader.load_for(_set_of(known), data)
     except ValueError as error:
         raise _unusable(path, known, str(error)) from error
     if found.this_update > now + crl_reader.CLOCK_SKEW:

@@ -92,7 +92,7 @@ def deny(
             value,
             target,
             changed,
-            tuple(sorted(known & {one.client_id for one in (*used, *registered)})),
+            tuple(sorted(known & _holders(used, registered))),
             thumbprints,
             tokens.outstanding(conn, now, thumbprints=thumbprints),
             max((use.last_used for use in used), default=None),
@@ -151,6 +151,10 @@ def undo(desk: Desk, text: str, kind: Kind | None = None) -> Sequence[DeniedRow]
 
 
 KINDS: tuple[Kind, ...] = ("thumbprint", "spki", "issuer_serial")
+
+
+def _holders(used: Sequence[UseRow], registered: Sequence[CredentialRow]) -> set[str]:
+    return {use.client_id for use in used} | {row.client_id for row in registered}
 
 
 def _thumbprints(

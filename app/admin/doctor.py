@@ -6,7 +6,7 @@ there, on the same registry; only the proof of possession is taken for granted. 
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app import clock
 from app.admin.desk import Desk
@@ -22,6 +22,7 @@ from app.keys.ring import KeyRing
 from app.keys.seal import SealingError, SealingKey
 from app.pki import check, names
 from app.store import registry as store_registry
+from app.store.credentials import CredentialRow
 from app.tls.limits import Limits
 from app.tls.peer import PeerCertificate
 
@@ -125,10 +126,18 @@ class Examiner:
         return None
 
 
-def examiner(desk: Desk, chain: Sequence[bytes], client_ids: Iterable[str] | None) -> Examiner:
-    """An examiner as of now. Key sets of clients with a `jwks_uri` are fetched first.
+def examiner(
+    desk: Desk,
+    chain: Sequence[bytes],
+    client_ids: Iterable[str] | None,
+    *,
+    registered: CredentialRow | None = None,
+    at: int | None = None,
+) -> Examiner:
+    """An examiner as of `at`, or now. Key sets of clients with a `jwks_uri` are fetched first.
 
-    `client_ids` are those that will be asked about; None: any.
+    `client_ids` are those that will be asked about; None: any. With `registered` the answers are
+    as if this credential were registered too.
 
     Raises:
         Problem: the signing keys cannot be unsealed, which no server could do either.
@@ -141,6 +150,8 @@ def examiner(desk: Desk, chain: Sequence[bytes], client_ids: Iterable[str] | Non
         ring = KeyRing.from_rows(rows.signing_keys, SealingKey.load(settings))
     except SealingError as error:
         raise unsealed(error) from error
+    if registered is not None:
+        rows = replace(rows, credentials=(*rows.credentials, registered))
     registry = Registry(rows, ring)
     wanted = registry.client_ids() if client_ids is None else client_ids
     return Examiner(
@@ -148,7 +159,7 @@ def examiner(desk: Desk, chain: Sequence[bytes], client_ids: Iterable[str] | Non
         Policy(settings.access_token_lifetime, settings.default_resource),
         chain,
         asyncio.run(_fetched(desk, registry, wanted, chain)),
-        clock.now(),
+        clock.now() if at is None else at,
     )
 
 

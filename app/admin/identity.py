@@ -5,7 +5,7 @@ Guarantees: a registered certificate is one that the token endpoint would accept
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +18,7 @@ from app.errors import Examination, Refused
 from app.jose import jwks
 from app.jose.document import FetchRefused, examine_url
 from app.jose.jwks import ClientKey
-from app.pki import check, names
+from app.pki import check, names, spiffe
 from app.pki.check import CertificateFacts, Registered
 from app.pki.names import SubjectMatch
 from app.store.credentials import CredentialRow
@@ -72,6 +72,8 @@ class Identity:
     """What else the certificate could have been registered by."""
     credentials: tuple[Credential, ...] = ()
     jwks_uri: str | None = None
+    spiffe_id: str | None = None
+    """Beside or instead of the subject; may end in ``/*``."""
 
 
 def by_certificate_name(path: Path) -> Identity:
@@ -113,6 +115,25 @@ def by_subject(attribute: str, text: str) -> Identity:
             action="Read the name from the certificate with: certbound client add ID --cert FILE",
         ) from error
     return Identity(tls_client_auth.NAME, match, subject_text=text)
+
+
+def by_spiffe_id(text: str, beside: Identity | None = None) -> Identity:
+    """``tls_client_auth`` by a SPIFFE ID, or all below one (``/*``); `beside` another name or alone.
+
+    Raises:
+        Problem: the text is no such ID.
+
+    """
+    try:
+        pattern = str(spiffe.parse_pattern(text.strip()))
+    except ValueError as error:
+        raise Problem(
+            "this is no SPIFFE ID",
+            seen=text[:200],
+            expected=str(error),
+            action="Write spiffe://TRUST_DOMAIN/PATH, or spiffe://TRUST_DOMAIN/PATH/* for all below.",
+        ) from error
+    return replace(beside or Identity(tls_client_auth.NAME), spiffe_id=pattern)
 
 
 def by_certificates(paths: Iterable[Path]) -> Identity:

@@ -120,6 +120,19 @@ def set_spiffe_id(conn: Connection, client_id: str, spiffe_id: str | None, at: i
     return _set(conn, client_id, at, {"spiffe_id": spiffe_id})
 
 
+def set_name(conn: Connection, client: ClientRow) -> bool:
+    """The client is recognised by the subject and SPIFFE ID of this row; False when it is unknown."""
+    names = (
+        "subject_attribute",
+        "subject_value",
+        "subject_text",
+        "collision_key",
+        "spiffe_id",
+    )
+    values = {name: getattr(client, name) for name in names}
+    return _set(conn, client.client_id, client.updated_at, values)
+
+
 def remove(conn: Connection, client_id: str) -> bool:
     """Remove the client, its credentials, the keys it holds and what was learned of its uses.
 

@@ -1,0 +1,118 @@
+"""A change of certificate, rehearsed: would the new one do, what becomes of the tokens, in what order.
+
+Guarantees the token endpoint's own verdict on the new certificate (`app.admin.doctor`), from the
+moment on at which it could count, and that nothing is changed by asking.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from app import clock
+from app.admin import doctor
+from app.admin.certificate_file import read_chain
+from app.admin.desk import Desk
+from app.admin.doctor import Diagnosis
+from app.admin.identity import Credential, readable
+from app.admin.life_cycle import LifeCycle, life_cycle
+from app.clients.methods import self_signed_tls_client_auth
+from app.pki.check import CertificateFacts
+from app.store import holders, tokens
+from app.store.holders import HolderRow
+from app.store.tokens import Outstanding
+
+GRACE = 300
+"""Seconds after the last old token ran out until the old certificate is retired: clocks differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """What would happen."""
+
+    before: LifeCycle
+    facts: CertificateFacts
+    diagnosis: Diagnosis
+    at: int
+    """The moment of the verdict: now, or when the certificate begins."""
+    registered: bool
+    """Whether it is registered already, or need not be."""
+    same_key: bool
+    """Whether it has the key of a certificate the client has; the key then is not renewed."""
+    outstanding: Outstanding
+    """Unexpired tokens: bound to the old certificate, good with that one alone."""
+    by_certificate: dict[str, Outstanding]
+    """The same by thumbprint, those without tokens left out."""
+    holders: Sequence[HolderRow]
+    """Other clients that hold its key."""
+
+    @property
+    def retire_at(self) -> int:
+        """When the old certificate can go: every token bound to it has run out by then."""
+        return max(self.at, self.outstanding.until or self.at) + GRACE
+
+
+def rehearse(desk: Desk, client_id: str, path: Path) -> Rehearsal:
+    """Try the certificate in `path` (intermediates after it) for this client.
+
+    Raises:
+        Problem: there is no such client, or the file holds no certificate.
+
+    """
+    chain = read_chain(path)
+    facts = readable(path, chain[0])
+    before = life_cycle(desk, client_id)
+    now = clock.now()
+    if facts.not_after <= now:
+        at = now
+    else:
+        at = max(now, facts.not_before)
+    known = _is_known(before, facts)
+    addition = None
+    if not known and before.client.jwks_uri is None:
+        found = Credential("certificate", facts.spki_sha256, facts.spki_der, chain[0], facts)
+        addition = found.row(client_id, now)
+    examiner = doctor.examiner(desk, chain, [client_id], registered=addition, at=at)
+    with desk.db.read() as conn:
+        outstanding = tokens.outstanding(conn, now, client_id=client_id)
+        by_certificate = {
+            use.thumbprint: found
+            for use in before.used
+            if (
+                found := tokens.outstanding(
+                    conn, now, client_id=client_id, thumbprints=[use.thumbprint]
+                )
+            ).count
+        }
+        held = [
+            row for row in holders.of_key(conn, facts.spki_sha256) if row.client_id != client_id
+        ]
+    return Rehearsal(
+        before,
+        facts,
+        examiner.diagnose(client_id),
+        at,
+        known,
+        _has_key(before, facts),
+        outstanding,
+        by_certificate,
+        held,
+    )
+
+
+def _is_known(before: LifeCycle, facts: CertificateFacts) -> bool:
+    if before.client.auth_method != self_signed_tls_client_auth.NAME:
+        return True
+    return any(
+        one.credential is not None and one.credential.thumbprint == facts.thumbprint
+        for one in before.standings
+    )
+
+
+def _has_key(before: LifeCycle, facts: CertificateFacts) -> bool:
+    keys = {
+        known.spki_sha256
+        for one in before.standings
+        for known in (one.credential, one.use)
+        if known is not None and one.digest != facts.thumbprint
+    }
+    return facts.spki_sha256 in keys
