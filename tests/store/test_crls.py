@@ -83,12 +83,12 @@ def test_numbers_beyond_any_integer_are_compared(db: Database) -> None:
         assert crls.replace_crl(conn, replace(ROW, number=str(WIDE + 1)), b"three")
 
 
-@pytest.mark.parametrize("number", ["010", "-1", "1e3", "x", " 1", "\u0661"])
-def test_a_number_is_spelled_one_way(db: Database, number: str) -> None:
+def test_a_number_is_spelled_one_way(db: Database) -> None:
     """Else two spellings of one number would compare as different."""
     with registry.change(db) as conn:
-        with pytest.raises(ValueError, match=r"."):
-            crls.replace_crl(conn, replace(ROW, number=number), b"one")
+        for number in ("010", "-1", "1e3", "x", " 1", "\u0661"):
+            with pytest.raises(ValueError, match=r"."):
+                crls.replace_crl(conn, replace(ROW, number=number), b"one")
         assert crls.listed(conn) == []
 
 
