@@ -16,8 +16,8 @@ from app.pki.path import Path, find_path
 
 def examine_chain(
     exam: Examination, leaf: Leaf, presented: list[Leaf], trust_sets: Sequence[TrustSet], now: int
-) -> tuple[Path, str] | None:
-    """Note the path to an anchor of the first of `trust_sets` that vouches; it, and that set's name.
+) -> tuple[Path, TrustSet] | None:
+    """Note the path to an anchor of the first of `trust_sets` that vouches: path and set.
 
     None where there is none; a failing finding then says what came nearest.
     """
@@ -37,7 +37,7 @@ def examine_chain(
         exam.note(Finding("chain", f"{steps} (trust set {trust_set.name})"))
         if permitted:
             exam.note(Finding("permitted names", f"inside {' or '.join(permitted.texts)}"))
-        return path, trust_set.name
+        return path, trust_set
     if out_of_bounds is not None:
         exam.note(out_of_bounds)
         return None

@@ -19,7 +19,7 @@ from app.pki.anchors import TrustSet
 from app.pki.chain import examine_chain
 from app.pki.leaf import MAX_BYTES, CertificateFacts, Leaf, read_leaf
 from app.pki.leaf_policy import examine_dates, examine_key, examine_signature, examine_usage
-from app.pki.path import Path
+from app.pki.links import Link, links_of
 from app.pki.registered import Registered, eligible_entries, examine_registration
 from app.pki.revocation import NO_SOURCE, RevocationSource, examine_revocation
 from app.pki.subject_match import PresentedNames
@@ -98,8 +98,8 @@ class _Verdict:
     findings: tuple[Finding, ...]
     not_before: int
     not_after: int
-    path: Path | None = None
-    """What to ask about revocation."""
+    links: tuple[Link, ...] = ()
+    """What to ask about revocation, unless that is off."""
 
     def holds(self, inputs: object, now: int) -> bool:
         return self.inputs == inputs and self.not_before <= now < self.not_after
@@ -134,7 +134,8 @@ def by_path(
     if verdict is not None and verdict.holds(inputs, now):
         trusted = verdict.replay(exam, peer)
         start = len(exam.findings)
-        _examine_revocation(exam, verdict, trust_sets, revocation, now)
+        trust_set = _vouching(verdict, trust_sets)
+        examine_revocation(exam, verdict.links, trust_set, revocation, now)
         _passed(exam, start)
         return trusted
     start = len(exam.findings)
@@ -144,51 +145,41 @@ def by_path(
     examine_usage(exam, leaf)
     examine_signature(exam, leaf)
     found = examine_chain(exam, leaf, presented, trust_sets, now)
-    if found is not None:
-        path, name = found
-        findings = tuple(exam.findings[start:])
-        span = (path.not_before, path.not_after)
-        verdict = _Verdict(inputs, leaf.facts, name, "path", findings, *span, path)
-        if all(finding.passed for finding in findings):
-            _paths.put(peer.thumbprint, verdict)
-        _examine_revocation(exam, verdict, trust_sets, revocation, now)
-    _passed(exam, start)
-    if found is None or verdict is None:
+    if found is None:
+        _passed(exam, start)
         raise RuntimeError("no path, and no finding that says so")
+    path, trust_set = found
+    findings = tuple(exam.findings[start:])
+    links = () if trust_set.revocation.mode == "off" else links_of(path)
+    span = (path.not_before, path.not_after)
+    verdict = _Verdict(inputs, leaf.facts, trust_set.name, "path", findings, *span, links)
+    if all(finding.passed for finding in findings):
+        _paths.put(peer.thumbprint, verdict)
+    examine_revocation(exam, links, trust_set, revocation, now)
+    _passed(exam, start)
     return TrustedCertificate(peer, verdict.facts, verdict.trust_set, verdict.basis)
 
 
-def path_of(
+def links_to_ask(
     peer: PeerCertificate, trust_sets: Sequence[TrustSet], now: int
-) -> tuple[Path, TrustSet] | None:
+) -> tuple[tuple[Link, ...], TrustSet] | None:
     """What `by_path` would ask about revocation, so that answers can be fetched before it does.
 
     None where it would refuse before that, or where the policy of the set is off.
     """
     if all(each.revocation.mode == "off" for each in trust_sets):
         return None
-    exam = Examination()
     with suppress(Refused):
-        by_path(exam, peer, trust_sets, now)
+        by_path(Examination(), peer, trust_sets, now)
     verdict = _paths.get(peer.thumbprint)
     inputs = (_digest(peer.presented), tuple(each.digest for each in trust_sets))
-    if verdict is None or verdict.path is None or not verdict.holds(inputs, now):
+    if verdict is None or not verdict.links or not verdict.holds(inputs, now):
         return None
-    trust_set = next(each for each in trust_sets if each.name == verdict.trust_set)
-    return None if trust_set.revocation.mode == "off" else (verdict.path, trust_set)
+    return verdict.links, _vouching(verdict, trust_sets)
 
 
-def _examine_revocation(
-    exam: Examination,
-    verdict: _Verdict,
-    trust_sets: Sequence[TrustSet],
-    revocation: RevocationSource,
-    now: int,
-) -> None:
-    trust_set = next(each for each in trust_sets if each.name == verdict.trust_set)
-    if verdict.path is None:
-        raise RuntimeError("a verdict by path without its path")
-    examine_revocation(exam, verdict.path, trust_set, revocation, now)
+def _vouching(verdict: _Verdict, trust_sets: Sequence[TrustSet]) -> TrustSet:
+    return next(each for each in trust_sets if each.name == verdict.trust_set)
 
 
 def by_registration(

@@ -79,12 +79,16 @@ class LoadedCrl:
     """The CA's Name as encoded."""
     signers: tuple[Leaf, ...]
     """Certificates of that name with the key that signed; one at least."""
+    signing_key: bytes
+    """SubjectPublicKeyInfo."""
     scope: Scope
     number: int
     this_update: int
     next_update: int
     digest: str
     """SHA-256 of the DER, hexadecimal."""
+    title: str
+    """For people: ``CRL 17 of CN=Kit Root``, with its partition. Made once: findings need it."""
     entries: Entries
     _signed: _Signed
 
@@ -94,14 +98,9 @@ class LoadedCrl:
         return self.scope.text
 
     @property
-    def issuer_text(self) -> str:
-        """RFC 4514."""
-        return dn.shown(self.issuer)
-
-    @property
     def issuer_key(self) -> str:
         """One text per CA name and signing key: lists replace each other within it."""
-        return base64url_sha256(self.issuer + self.signers[0].facts.spki_der)
+        return base64url_sha256(self.issuer + self.signing_key)
 
     def revoked(self, serial: bytes) -> RevokedEntry | None:
         """The entry for a serial as `app.pki.crl_entries.serial_key` makes it, or None."""
@@ -123,7 +122,8 @@ class LoadedCrl:
 
     def under(self, signers: Sequence[Leaf]) -> Self:
         """The same list, its signature judged by other certificates. Raises ValueError."""
-        return replace(self, signers=_signers(self.issuer, self._signed, signers))
+        found = _signers(self.issuer, self._signed, signers)
+        return replace(self, signers=found, signing_key=found[0].facts.spki_der)
 
 
 def load_crl(data: bytes, signers: Sequence[Leaf]) -> LoadedCrl:
@@ -144,14 +144,17 @@ def load_crl(data: bytes, signers: Sequence[Leaf]) -> LoadedCrl:
     scope, number = _examine_extensions(head)
     if head.next_update_utc is None:
         raise ValueError("a CRL without next update")
+    part = f" [{scope.text}]" if scope.text else ""
     return LoadedCrl(
         issuer=issuer,
         signers=found,
+        signing_key=found[0].facts.spki_der,
         scope=scope,
         number=number,
         this_update=int(head.last_update_utc.timestamp()),
         next_update=int(head.next_update_utc.timestamp()),
         digest=hashlib.sha256(data).hexdigest(),
+        title=f"CRL {number} of {dn.shown(issuer)}{part}",
         entries=read_entries(data, revoked),
         _signed=signed,
     )
@@ -269,7 +272,7 @@ def _examine_extensions(head: x509.CertificateRevocationList) -> tuple[Scope, in
             name = extension.oid.dotted_string
             raise ValueError(f"a CRL with the unknown critical extension {name}")
         if isinstance(value, x509.IssuingDistributionPoint):
-            scope = scope_of(value, head.issuer)
+            scope = scope_of(value, head)
         if isinstance(value, x509.CRLNumber):
             number = value.crl_number
     if number is None or not 0 <= number < _MAX_NUMBER:

@@ -6,12 +6,10 @@ for some reasons only, for attribute certificates) raise ValueError.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 from cryptography import x509
 
 from app.pki import dn
-from app.pki.leaf import Leaf
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,25 +29,24 @@ class Scope:
         kinds += [] if self.authorities else ["clients"]
         return " ".join((*kinds, *sorted(self.points)))
 
-    def covers(self, leaf: Leaf) -> bool:
-        """Whether the absence of `leaf` from the CRL means that it is not revoked."""
-        if not (self.authorities if leaf.facts.is_ca else self.clients):
+    def covers(self, points: frozenset[str] | None, *, is_ca: bool) -> bool:
+        """Whether absence from the CRL clears a certificate with these distribution points."""
+        if not (self.authorities if is_ca else self.clients):
             return False
-        stated = _points_of(leaf.certificate)
-        if stated is None:
+        if points is None:
             return not self.points
-        return bool(stated) and (not self.points or not self.points.isdisjoint(stated))
+        return bool(points) and (not self.points or not self.points.isdisjoint(points))
 
 
-def scope_of(point: x509.IssuingDistributionPoint, issuer: x509.Name) -> Scope:
-    """The scope that a CRL of `issuer` states. Raises ValueError for what is not supported."""
+def scope_of(point: x509.IssuingDistributionPoint, within: x509.CertificateRevocationList) -> Scope:
+    """The scope that a CRL states. Raises ValueError for what is not supported."""
     if point.indirect_crl:
         raise ValueError("an indirect CRL; not supported")
     if point.only_some_reasons:
         raise ValueError("a CRL for some reasons only; not supported")
     if point.only_contains_attribute_certs:
         raise ValueError("a CRL of attribute certificates")
-    names = _names(point.full_name, point.relative_name, issuer)
+    names = _names(point.full_name, point.relative_name, within)
     return Scope(
         clients=not point.only_contains_ca_certs,
         authorities=not point.only_contains_user_certs,
@@ -61,33 +58,38 @@ _ISSUER = "issuer"
 """Stands for a distribution point without a name: any CRL of the certificate's issuer."""
 
 
-@lru_cache(maxsize=4096)  # as many as there are remembered verdicts
-def _points_of(certificate: x509.Certificate) -> frozenset[str] | None:
+def points_of(certificate: x509.Certificate) -> frozenset[str] | None:
     """Names of a certificate's distribution points; None where it states none.
 
-    Points of other CRL issuers and points for some reasons do not count. Where all are such, the
-    result is empty: the issuer's own CRLs are then not where this certificate would be listed.
+    Points of other CRL issuers and points for some reasons do not count. Where all are such, or
+    where they cannot be read, the result is empty: then the issuer's own CRLs are not where this
+    certificate would be listed.
     """
     try:
         points = certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
+        return frozenset().union(*(_usable(point, certificate) for point in points))
     except x509.ExtensionNotFound:
         return None
-    found = set[str]()
-    for point in points:
-        own = point.crl_issuer is None or x509.DirectoryName(certificate.issuer) in point.crl_issuer
-        if own and not point.reasons:
-            names = _names(point.full_name, point.relative_name, certificate.issuer)
-            found |= names or {_ISSUER}
-    return frozenset(found)
+    except ValueError:  # a name of the issuer that cannot be read
+        return frozenset()
+
+
+def _usable(point: x509.DistributionPoint, certificate: x509.Certificate) -> frozenset[str]:
+    elsewhere = point.crl_issuer is not None and (
+        x509.DirectoryName(certificate.issuer) not in point.crl_issuer
+    )
+    if elsewhere or point.reasons:
+        return frozenset()
+    return _names(point.full_name, point.relative_name, certificate) or frozenset([_ISSUER])
 
 
 def _names(
     full: list[x509.GeneralName] | None,
     relative: x509.RelativeDistinguishedName | None,
-    issuer: x509.Name,
+    within: x509.Certificate | x509.CertificateRevocationList,
 ) -> frozenset[str]:
     if relative is not None:
-        full = [x509.DirectoryName(x509.Name([*issuer.rdns, relative]))]
+        full = [x509.DirectoryName(x509.Name([*within.issuer.rdns, relative]))]
     return frozenset(_text(each) for each in full or ())
 
 
@@ -96,4 +98,4 @@ def _text(name: x509.GeneralName) -> str:
         return f"URI:{name.value}"
     if isinstance(name, x509.DirectoryName):
         return f"directory:{dn.shown(name.value.public_bytes())}"
-    raise ValueError("a distribution point named by neither a URI nor a directory name")
+    return repr(name)

@@ -3,7 +3,8 @@
 Guarantees that an `OcspAnswer` is about the very certificate that was asked for (CA name, CA key
 and serial), was signed by that CA or by a responder which that CA itself certified for OCSP, and
 answers this question where it carries a nonce. Whatever is wrong raises `OcspFailure` with a
-message for people. Whether an answer is fresh is asked when it is used. No certificate says whom
+message for people. A delegated responder's own revocation is not asked about, as if its certificate
+had *ocsp-nocheck*: CAs make them short-lived (RFC 6960 section 4.2.2.2.1 leaves it to policy). Whether an answer is fresh is asked when it is used. No certificate says whom
 to ask: that is configuration.
 """
 

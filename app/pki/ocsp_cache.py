@@ -10,15 +10,15 @@ failure is raised to the caller. Each process has its own answers, and none afte
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from app import clock
 from app.jose.document import FetchFailed, FetchRefused, Limits, Question, RemoteDocuments
 from app.pki.anchors import TrustSet
 from app.pki.leaf import Leaf
+from app.pki.links import Link
 from app.pki.ocsp import OcspAnswer, OcspFailure, ask, read_answer
-from app.pki.path import Path
 from app.telemetry import log
 
 OCSP_LIMITS = Limits(
@@ -76,8 +76,8 @@ class OcspCache:
             return OcspAnswer(known=False, revoked=False, words=entry.problem)
         return entry.answer
 
-    async def ensure(self, path: Path, trust_set: TrustSet) -> None:
-        """Have answers about `path` as good as they can be within `WAIT_LIMIT`; call before deciding.
+    async def ensure(self, links: Sequence[Link], trust_set: TrustSet) -> None:
+        """Have answers about all `links` as good as they can be within `WAIT_LIMIT`; call before deciding.
 
         Returns in every case; `answer` has the outcome.
         """
@@ -85,8 +85,8 @@ class OcspCache:
         if policy.mode != "ocsp":
             return
         awaited = set()
-        for subject, issuer in zip(path.certificates, path.certificates[1:], strict=False):
-            serial = int(subject.facts.serial, 16)
+        for link in links:
+            issuer, serial = link.issuers[0], link.serial
             entry = self._entry(_key(trust_set.name, issuer, serial))
             fresh = self._is_fresh(entry, policy.max_staleness)
             if entry.task is None and self._is_due(entry, policy.max_staleness, fresh=fresh):

@@ -15,8 +15,8 @@ from app.pki.anchors import TrustSet
 from app.pki.crl import LoadedCrl
 from app.pki.crl_status import CrlView
 from app.pki.leaf import Leaf
+from app.pki.links import Link
 from app.pki.ocsp import OcspAnswer
-from app.pki.path import Path
 from app.pki.status import Status
 
 
@@ -48,36 +48,37 @@ NO_SOURCE = NoSource()
 
 
 def examine_revocation(
-    exam: Examination, path: Path, trust_set: TrustSet, source: RevocationSource, now: int
+    exam: Examination,
+    links: Sequence[Link],
+    trust_set: TrustSet,
+    source: RevocationSource,
+    now: int,
 ) -> None:
     """Note finding "revocation". Raises Refused as `Examination.note` does."""
     policy = trust_set.revocation
     if policy.mode == "off":
         exam.note(Finding("revocation", f"off for trust set {trust_set.name}"))
         return
-    exam.note(_finding(trust_set, statuses(path, trust_set, source, now)))
+    exam.note(_finding(trust_set, statuses(links, trust_set, source, now)))
 
 
 def statuses(
-    path: Path, trust_set: TrustSet, source: RevocationSource, now: int
-) -> tuple[Status, ...]:
+    links: Sequence[Link], trust_set: TrustSet, source: RevocationSource, now: int
+) -> list[Status]:
     """What is known of each certificate below the anchor, the leaf first."""
-    certificates, staleness = path.certificates, trust_set.revocation.max_staleness
-    below = enumerate(certificates[:-1], 1)
-    if trust_set.revocation.mode == "crl":
-        view = CrlView(source.crls(trust_set.name), now, staleness)
-        return tuple(view.status(each, certificates[at:]) for at, each in below)
-    return tuple(_ocsp_status(each, certificates[at], trust_set, source, now) for at, each in below)
-
-
-def _ocsp_status(
-    subject: Leaf, issuer: Leaf, trust_set: TrustSet, source: RevocationSource, now: int
-) -> Status:
-    name = subject.facts.subject or f"serial {subject.facts.serial}"
-    answer = source.ocsp(trust_set.name, issuer, int(subject.facts.serial, 16))
-    if answer is None:
-        return Status("unknown", f"{name}: no OCSP answer")
-    return answer.status(name, now, trust_set.revocation.max_staleness)
+    name, policy = trust_set.name, trust_set.revocation
+    if policy.mode == "crl":
+        view = CrlView(source.crls(name), now, policy.max_staleness)
+        return [view.status(each) for each in links]
+    found = []
+    for each in links:
+        answer = source.ocsp(name, each.issuers[0], each.serial)
+        found.append(
+            Status("unknown", f"{each.name}: no OCSP answer")
+            if answer is None
+            else answer.status(each.name, now, policy.max_staleness)
+        )
+    return found
 
 
 def _finding(trust_set: TrustSet, found: Sequence[Status]) -> Finding:

@@ -22,6 +22,7 @@ from app.pki.anchors import Material, may_sign_crls
 from app.pki.crl import LoadedCrl, load_crl
 from app.pki.crl_status import CrlView
 from app.pki.leaf import Leaf, read_leaf
+from app.pki.links import links_of
 from app.pki.no_path import NoPath
 from app.pki.path import Path, find_path
 
@@ -206,12 +207,11 @@ def with_path() -> dict[str, Path]:
 def accepted() -> frozenset[str]:
     """Names of the end-entity certificates that have a path and are not revoked."""
     view = CrlView(crls()[0], _NOW)
-    return frozenset(name for name, path in with_path().items() if _is_good(path, view))
-
-
-def _is_good(path: Path, view: CrlView) -> bool:
-    above = enumerate(path.certificates[:-1], 1)
-    return all(view.status(each, path.certificates[at:]).standing == "good" for at, each in above)
+    return frozenset(
+        name
+        for name, path in with_path().items()
+        if all(view.status(each).standing == "good" for each in links_of(path))
+    )
 
 
 def test_the_suite_is_there() -> None:
