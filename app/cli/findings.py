@@ -24,6 +24,19 @@ def add_finding(page: Page, session: Session, finding: Finding) -> None:
     )
 
 
+def add_doubts(page: Page, session: Session, doubts: Sequence[Finding]) -> None:
+    """What would be refused as things stand; nothing was refused now."""
+    page.members["problems"] = members(doubts)
+    for finding in doubts:
+        page.warn(
+            finding.check,
+            str(finding.reason),
+            seen=finding.seen,
+            expected=finding.expected,
+            do_this=advice(finding.action, session.home_flag),
+        )
+
+
 def members(findings: Sequence[Finding]) -> list[dict[str, Any]]:
     """Checks as JSON members."""
     return [
