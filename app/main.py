@@ -125,7 +125,11 @@ def _registry(sealing_key: SealingKey, rows: RegistryRows) -> Registry:
     return Registry(rows, KeyRing.from_rows(rows.signing_keys, sealing_key))
 
 
-def serve(settings: Settings, announce: Callable[[], None] = lambda: None) -> int:
+Announce = Callable[[list[tuple[str, int]]], None]
+"""Gets the bound addresses, host and port."""
+
+
+def serve(settings: Settings, announce: Announce = lambda _: None) -> int:
     """Serve until SIGTERM or SIGINT; 0 after a graceful stop.
 
     `announce` is called once, when both listeners accept connections. Raises what `open_house`
@@ -138,12 +142,12 @@ def serve(settings: Settings, announce: Callable[[], None] = lambda: None) -> in
     return 0
 
 
-async def _serve(house: House, settings: Settings, announce: Callable[[], None]) -> None:
+async def _serve(house: House, settings: Settings, announce: Announce) -> None:
     door = house.door
 
-    def started(_addresses: object) -> None:
+    def started(addresses: list[tuple[str, int]]) -> None:
         door.lifecycle.ready = True
-        announce()
+        announce(addresses)
 
     def stopping() -> None:
         door.lifecycle.ready = False
