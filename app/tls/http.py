@@ -53,6 +53,9 @@ class HttpProtocol(HttpToolsProtocol):
         one request ends and the next begins counts whole."""
         self.piece = 0
         """Size of the piece of input being parsed."""
+        self.framing = 0
+        """Input since the headers of the arriving request that is no body: chunk sizes, chunk
+        extensions, trailers. The piece in which the headers ended is not counted."""
         self.checked: dict[bytes, bytes] = {}
         """Those headers of the current request that decide what it means."""
         self.refusal: Refusal | None = None
@@ -77,6 +80,8 @@ class HttpProtocol(HttpToolsProtocol):
         if self.refusal is not None or self.last_response:
             return
         self.piece = len(data)
+        if self.arriving is not None:
+            self.framing += len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -91,6 +96,9 @@ class HttpProtocol(HttpToolsProtocol):
             self.header_bytes += len(data)
             if self.header_bytes > self.limits.max_header_bytes:
                 self.refuse(refusals.HEADERS_TOO_LARGE)
+        elif self.framing > self.limits.max_header_bytes:
+            # The parser keeps an unfinished trailer whole, and copies it with each piece.
+            self.refuse(refusals.BODY_TOO_LARGE)
 
     def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn returns nothing
         """The client will send no more; True while a response is due."""
@@ -164,6 +172,7 @@ class HttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Refuse what has more than one meaning or is too large; else make the request."""
         self.in_headers = False
+        self.framing = 0
         version = self.parser.get_http_version()
         self._check_size()
         request_rules.check(version, self.url, self.checked, self.limits)
@@ -198,6 +207,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Part of the body, decoded."""
         if self.arriving is None:
             return
+        self.framing -= len(body)
         self.arriving.body += body
         if len(self.arriving.body) > self.limits.max_body_bytes:
             raise Refused(refusals.BODY_TOO_LARGE)
