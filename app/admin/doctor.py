@@ -228,7 +228,7 @@ def examiner(desk: Desk, chain: Sequence[bytes], client_ids: Iterable[str] | Non
     try:
         ring = KeyRing.from_rows(rows.signing_keys, SealingKey.load(settings))
     except SealingError as error:
-        raise unsealed(error) from error
+        raise unsealed(error, settings) from error
     registry = Registry(rows, ring)
     wanted = registry.client_ids() if client_ids is None else client_ids
     return Examiner(

@@ -53,7 +53,7 @@ def serve(session: Session, **flags: str | None) -> Page:
             kind=Kind.ENVIRONMENT,
         ) from error
     except SealingError as error:
-        raise unsealed(error) from error
+        raise unsealed(error, settings) from error
     except OSError as error:
         raise Problem(
             "the server cannot listen",
