@@ -187,6 +187,13 @@ class CertificateRetired(OperatorEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateExpiring(OperatorEvent):
+    """A certificate in use ends soon; once per threshold. The actor is the server."""
+
+    name: ClassVar[str] = "certificate.expiring"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateDenied(OperatorEvent):
     """A certificate, key, or issuer and serial number went on the deny-list."""
 

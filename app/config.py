@@ -20,7 +20,15 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 ENVIRONMENT_PREFIX = "CERTBOUND_"
 FILE_NAME = "certbound.toml"
 SECRETS = frozenset({"sealing_key"})
-_FILES = frozenset({"sealing_key_file", "tls_certificate_file", "tls_key_file", "jwks_uri_ca_file"})
+_FILES = frozenset(
+    {
+        "sealing_key_file",
+        "tls_certificate_file",
+        "tls_key_file",
+        "jwks_uri_ca_file",
+        "trust_ca_file",
+    }
+)
 
 _ISSUER_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
 """The path stands in every route. Escapes would have two spellings, and the server takes one."""
@@ -120,6 +128,16 @@ class Settings(BaseModel):
     )
     jwks_uri_ca_file: Path | None = Field(
         None, description="More CAs, PEM, that may vouch for a `jwks_uri`; beside the system's."
+    )
+    trust_allow_private: bool = Field(
+        default=False,
+        description="Whether CRLs, OCSP answers and SPIFFE bundles may come from loopback or "
+        "private addresses.",
+    )
+    trust_ca_file: Path | None = Field(
+        None,
+        description="More CAs, PEM, that may vouch for where CRLs, OCSP answers and bundles come "
+        "from; beside the system's.",
     )
     event_loop: Literal["auto", "uvloop", "asyncio"] = Field(
         "auto", description="Event loop; `auto` takes uvloop where it is installed."

@@ -1,7 +1,7 @@
 """The only place that wires everything: settings in, a serving process out."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +14,7 @@ from starlette.routing import Route as HttpRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import clock
+from app.clients.bundles import Bundles
 from app.clients.key_holders import KeyHolders
 from app.clients.registry import Registry
 from app.config import Settings
@@ -22,27 +23,23 @@ from app.endpoints.door import Decision, Door, Lifecycle, endpoint
 from app.errors import MethodNotAllowed, NotFound
 from app.grants.request import Policy
 from app.issuers import Issuer
+from app.jose.document import RemoteDocuments
 from app.jose.fetch import RemoteKeys
 from app.keys import rotate
 from app.keys.ring import KeyRing
 from app.keys.seal import SealingKey
-from app.store import schema, tokens
-from app.store.engine import Database, StoreUnavailable
+from app.pki.crl_fetch import CrlFetcher
+from app.pki.crl_store import Revocation
+from app.pki.ocsp_cache import OcspCache
+from app.store import crls, schema
+from app.store.engine import Database
 from app.store.journal import Journal
 from app.store.registry import RegistryRows, Snapshots
 from app.telemetry import configure, log
 from app.tls import listener
 from app.tls.limits import Limits
+from app.upkeep import Upkeep, deliver
 from app.web.errors import render
-
-REFRESH_INTERVAL = 1.0
-"""Seconds between looks at the registry version. Only comfort: every decision checks it anyway."""
-UPKEEP_INTERVAL = 60.0
-"""Seconds between looks at key rotation and expired rows."""
-PURGE_BATCH = 1000
-"""Rows per transaction: some 10 ms of the one write lock SQLite has."""
-SKEW = 60
-"""Seconds a resource's clock may be behind: it may still ask about a token that expired here."""
 
 
 def create_app(door: Door) -> ASGIApp:
@@ -89,6 +86,7 @@ class House:
     door: Door
     app: ASGIApp
     database: Database
+    upkeep: Upkeep
 
 
 def open_house(settings: Settings) -> House:
@@ -106,7 +104,12 @@ def open_house(settings: Settings) -> House:
     rotate.ensure_keys(
         database, sealing_key, settings.signing_algorithm, clock.now(), actor="server"
     )
-    snapshots = Snapshots(database, partial(_registry, sealing_key))
+    documents = RemoteDocuments(
+        allow_private=settings.trust_allow_private, ca_file=settings.trust_ca_file
+    )
+    ocsp = OcspCache.over(documents)
+    revocation = Revocation(partial(_crl_der, database), ocsp)
+    snapshots = Snapshots(database, partial(_registry, sealing_key, revocation))
     journal: Journal[Registry, Decision] = Journal(database, snapshots)
     door = Door(
         issuer=Issuer(settings.issuer, settings.mtls_base_url),
@@ -119,17 +122,38 @@ def open_house(settings: Settings) -> House:
             allow_private=settings.jwks_uri_allow_private, ca_file=settings.jwks_uri_ca_file
         ),
         key_holders=KeyHolders(database),
+        revocation=revocation,
+        ocsp=ocsp,
         routes=ROUTES,
         lifecycle=Lifecycle(),
     )
-    return House(door, create_app(door), database)
+    upkeep = Upkeep(
+        door,
+        database,
+        settings,
+        sealing_key,
+        Bundles(database, door.bundle_rows, documents),
+        CrlFetcher.over(documents, revocation, partial(deliver, database)),
+    )
+    return House(door, create_app(door), database, upkeep)
 
 
-def _registry(sealing_key: SealingKey, rows: RegistryRows) -> Registry:
-    return Registry(rows, KeyRing.from_rows(rows.signing_keys, sealing_key))
+def _crl_der(database: Database, digest: str) -> bytes | None:
+    with database.read() as conn:
+        return crls.crl_der(conn, digest)
 
 
-def serve(settings: Settings, announce: Callable[[], None] = lambda: None) -> int:
+def _registry(sealing_key: SealingKey, revocation: Revocation, rows: RegistryRows) -> Registry:
+    registry = Registry(rows, KeyRing.from_rows(rows.signing_keys, sealing_key))
+    revocation.follow(registry.version, registry.asked_about("crl"), rows.crls)
+    return registry
+
+
+Announce = Callable[[list[tuple[str, int]]], None]
+"""Gets the bound addresses, host and port."""
+
+
+def serve(settings: Settings, announce: Announce = lambda _: None) -> int:
     """Serve until SIGTERM or SIGINT; 0 after a graceful stop.
 
     `announce` is called once, when both listeners accept connections. Raises what `open_house`
@@ -142,12 +166,12 @@ def serve(settings: Settings, announce: Callable[[], None] = lambda: None) -> in
     return 0
 
 
-async def _serve(house: House, settings: Settings, announce: Callable[[], None]) -> None:
+async def _serve(house: House, settings: Settings, announce: Announce) -> None:
     door = house.door
 
-    def started(_addresses: object) -> None:
+    def started(addresses: list[tuple[str, int]]) -> None:
         door.lifecycle.ready = True
-        announce()
+        announce(addresses)
 
     def stopping() -> None:
         door.lifecycle.ready = False
@@ -158,8 +182,9 @@ async def _serve(house: House, settings: Settings, announce: Callable[[], None])
         door.journal.start()
         stack.callback(door.journal.close, settings.shutdown_timeout)
         stack.push_async_callback(door.remote_keys.close)
-        for work in (partial(_refresh, house), partial(_upkeep, house, settings)):
-            task = asyncio.create_task(work())
+        stack.push_async_callback(house.upkeep.close)
+        for work in house.upkeep.works():
+            task = asyncio.ensure_future(work)
             stack.push_async_callback(_cancelled, task)
         await listener.serve(
             house.app,
@@ -185,64 +210,7 @@ def _limits(settings: Settings) -> Limits:
     )
 
 
-async def _cancelled(task: "asyncio.Task[None]") -> None:
+async def _cancelled(task: "asyncio.Future[None]") -> None:
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
-
-
-async def _every(seconds: float, name: str, work: Callable[[], Awaitable[None]]) -> None:
-    """Do `work` again and again; what fails once is logged and tried again, never fatal."""
-    while True:
-        await asyncio.sleep(seconds)
-        try:
-            await work()
-        except StoreUnavailable as error:
-            log().warning("store.unavailable", during=name, cause=repr(error))
-        except Exception as error:  # noqa: BLE001 - upkeep must outlive one bad round
-            log().exception("upkeep.failed", during=name, exc_info=error)
-
-
-async def _refresh(house: House) -> None:
-    """Follow the registry, so that metadata and key set show changes within about a second."""
-
-    async def look() -> None:
-        try:
-            await asyncio.to_thread(house.door.snapshots.refresh)
-        except StoreUnavailable:
-            house.door.lifecycle.store_answers = False
-            raise
-        house.door.lifecycle.store_answers = True
-
-    await _every(REFRESH_INTERVAL, "registry refresh", look)
-
-
-def _purge(database: Database, before: int) -> None:
-    """Delete rows of tokens expired before `before`, in short transactions that others fit between."""
-    while True:
-        with database.begin() as transaction:
-            if tokens.purge_expired(transaction, before, batch=PURGE_BATCH) < PURGE_BATCH:
-                return
-
-
-async def _upkeep(house: House, settings: Settings) -> None:
-    """Rotate signing keys when due and drop rows of expired tokens."""
-    sealing_key = SealingKey.load(settings)
-
-    def round_() -> None:
-        now = clock.now()
-        rotate.upkeep(
-            house.database,
-            sealing_key,
-            settings.signing_algorithm,
-            now,
-            lifetime=settings.key_lifetime,
-            token_lifetime=settings.access_token_lifetime,
-            actor="server",
-        )
-        _purge(house.database, now - SKEW)
-
-    async def look() -> None:
-        await asyncio.to_thread(round_)
-
-    await _every(UPKEEP_INTERVAL, "upkeep", look)

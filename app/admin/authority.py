@@ -93,7 +93,7 @@ def issue(folder: Path, name: str, wanted: Request, out: Path | None = None) -> 
             "there is no development CA to sign it",
             seen=f"no {folder / 'ca.crt'} and ca.key",
             expected="the CA that ca init or quickstart makes",
-            action="Make it with: certbound ca init, or use --self-signed",
+            action="Use --self-signed, or make a CA with: certbound ca init",
             kind=Kind.ENVIRONMENT,
         ) from error
     except ValueError as error:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from app import clock
 from app.admin import authority, database
 from app.admin.desk import at_desk
+from app.admin.keys import unsealed
 from app.admin.problem import Problem
 from app.config import Settings
 from app.keys.ring import KeyRing
@@ -58,7 +59,9 @@ def checkup(settings: Settings) -> list[Check]:
 def _guarded(name: str, look: Callable[[Settings], Check], settings: Settings) -> Check:
     try:
         return look(settings)
-    except (Problem, CertificateFileError, SealingError) as error:
+    except SealingError as error:
+        return _of_error(name, unsealed(error, settings))
+    except (Problem, CertificateFileError) as error:
         return _of_error(name, error)
 
 
@@ -71,7 +74,7 @@ def _of_error(name: str, error: Exception) -> Check:
             expected=error.expected,
             action=error.action,
         )
-    missing = isinstance(error, CertificateFileError | SealingError)
+    missing = isinstance(error, CertificateFileError)
     action = "certbound quickstart" if missing else "certbound config show"
     return Check(name, passed=False, seen=str(error), action=action)
 

@@ -6,6 +6,7 @@ there, on the same registry; only the proof of possession is taken for granted. 
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from app import clock
@@ -13,14 +14,24 @@ from app.admin.desk import Desk
 from app.admin.keys import unsealed
 from app.clients.authentication import AuthenticatedClient, Credentials, authenticate
 from app.clients.methods.self_signed_tls_client_auth import is_published
+from app.clients.model import Client
 from app.clients.registry import Registry
-from app.errors import Examination, Finding, InvalidClient, OAuthError, Refused, UnauthorizedClient
+from app.errors import (
+    Examination,
+    Finding,
+    InvalidClient,
+    OAuthError,
+    Reason,
+    Refused,
+    UnauthorizedClient,
+)
 from app.grants import GRANTS, client_credentials
 from app.grants.request import GrantRequest, Policy
 from app.jose.fetch import RemoteKeys
 from app.keys.ring import KeyRing
 from app.keys.seal import SealingError, SealingKey
 from app.pki import check, names
+from app.pki.anchors import TrustSet
 from app.store import registry as store_registry
 from app.store.credentials import CredentialRow
 from app.tls.limits import Limits
@@ -37,11 +48,26 @@ class Diagnosis:
     """None: a token. Its finding is the one that the endpoint would have stopped at."""
     fetch_problem: str | None = None
     """Why the client's `jwks_uri` could not be fetched just now."""
+    client: Client | None = None
+    """None: nobody is registered under `client_id`."""
+    has_its_key: bool = False
+    """Whether a certificate of this very key is registered for the client."""
 
     @property
     def status(self) -> int:
         """The HTTP status."""
         return self.refusal.status if self.refusal else 200
+
+    @property
+    def is_meant(self) -> bool:
+        """Whether the certificate bears this client's name, or is or was registered for it."""
+        if self.has_its_key:
+            return True
+        return any(
+            finding.check in {"name", "registered"}
+            and finding.reason in {None, Reason.CERTIFICATE_NOT_ACTIVE, Reason.CERTIFICATE_RETIRED}
+            for finding in self.findings
+        )
 
     @property
     def steps_passed(self) -> int:
@@ -59,12 +85,74 @@ class Examiner:
     chain: Sequence[bytes]
     remote: RemoteKeys
     now: int
+    trust_names: Sequence[str] = ()
+    """Every trust set there is."""
 
     def diagnose(self, client_id: str) -> Diagnosis:
         """The checks and the answer for one client, registered or not."""
         exam = Examination(thorough=True)
         refusal = self._answer(exam, client_id)
-        return Diagnosis(client_id, tuple(exam.findings), refusal, self._fetch_problem(client_id))
+        client = self.registry.client(client_id)
+        findings = tuple(self._pinned_elsewhere(finding, client) for finding in exam.findings)
+        problem = self._fetch_problem(client_id)
+        return Diagnosis(client_id, findings, refusal, problem, client, self._has_its_key(client))
+
+    def certificate(self) -> tuple[list[Finding], str | None]:
+        """The certificate's own checks, whosever it is, and the trust set that vouches for it."""
+        exam = Examination(thorough=True)
+        peer = PeerCertificate(self.chain[0], tuple(self.chain[1:]), "", "")
+        found = None
+        with suppress(Refused):
+            found = check.by_path(exam, peer, self._trust_sets(self.trust_names), self.now)
+        return exam.findings, found.trust_set if found else None
+
+    def is_self_signed(self) -> bool:
+        """Whether it says so of itself, and is no CA's."""
+        try:
+            facts = check.describe(self.chain[0])
+        except ValueError:
+            return False
+        return facts.self_issued and not facts.is_ca
+
+    def _trust_sets(self, names: Sequence[str]) -> list[TrustSet]:
+        found = []
+        for name in names:
+            with suppress(ValueError):  # `config check` tells of a set that cannot be read
+                trust_set = self.registry.trust_set(name)
+                if trust_set is not None:
+                    found.append(trust_set)
+        return found
+
+    def _pinned_elsewhere(self, finding: Finding, client: Client | None) -> Finding:
+        """The finding, saying so where a trust set that does not count for the client would do."""
+        if client is None or finding.check != "chain" or finding.passed:
+            return finding
+        exam = Examination(thorough=True)
+        peer = PeerCertificate(self.chain[0], tuple(self.chain[1:]), "", "")
+        others = [name for name in self.trust_names if name not in client.trust_sets]
+        for trust_set in self._trust_sets(others):
+            with suppress(Refused):
+                check.by_path(exam, peer, [trust_set], self.now)
+            if exam.findings[-1].check == "chain" and exam.findings[-1].passed:
+                counts = ", ".join(client.trust_sets)
+                issuer = check.describe(self.chain[0]).issuer
+                return replace(
+                    finding,
+                    seen=f"issuer {issuer} is pinned in trust set {trust_set.name}, "
+                    f"but {client.client_id} counts only {counts}",
+                    action="Only if you know this certificate is the client's: certbound client "
+                    f"remove ID && certbound client add ID --cert FILE --trust {trust_set.name}",
+                )
+        return finding
+
+    def _has_its_key(self, client: Client | None) -> bool:
+        try:
+            key = check.describe(self.chain[0]).spki_der
+        except ValueError:
+            return False
+        return (
+            client is not None and bool(key) and any(r.spki_der == key for r in client.registered)
+        )
 
     def _answer(self, exam: Examination, client_id: str) -> OAuthError | None:
         try:
@@ -149,7 +237,7 @@ def examiner(
     try:
         ring = KeyRing.from_rows(rows.signing_keys, SealingKey.load(settings))
     except SealingError as error:
-        raise unsealed(error) from error
+        raise unsealed(error, settings) from error
     if registered is not None:
         rows = replace(rows, credentials=(*rows.credentials, registered))
     registry = Registry(rows, ring)
@@ -160,6 +248,7 @@ def examiner(
         chain,
         asyncio.run(_fetched(desk, registry, wanted, chain)),
         clock.now() if at is None else at,
+        tuple(row.name for row in rows.trust_sets),
     )
 
 

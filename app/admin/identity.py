@@ -76,14 +76,17 @@ class Identity:
     """Beside or instead of the subject; may end in ``/*``."""
 
 
-def by_certificate_name(path: Path) -> Identity:
+def by_certificate_name(path: Path, client_id: str = "ID") -> Identity:
     """``tls_client_auth`` by the narrowest name of the certificate in `path`.
 
     Raises:
-        Problem: the file holds no certificate, or one without any name to register.
+        Problem: the file holds no certificate, one without any name to register, or one that no
+            CA issued.
 
     """
     facts = readable(path, read_chain(path)[0])
+    if facts.self_issued:
+        raise _self_signed(path, client_id, facts)
     found = names.candidates(facts.names)
     if not found:
         raise Problem(
@@ -95,6 +98,24 @@ def by_certificate_name(path: Path) -> Identity:
         )
     return Identity(
         tls_client_auth.NAME, found[0], subject_text=found[0].text, others=tuple(found[1:])
+    )
+
+
+def _self_signed(path: Path, client_id: str, facts: CertificateFacts) -> Problem:
+    if facts.is_ca:
+        return Problem(
+            f"{path} is a CA's own certificate",
+            seen=facts.subject,
+            expected="a client's certificate, which a CA issued",
+            action="Give the certificate that this CA issued to the client.",
+        )
+    add = ("certbound", "client", "add", client_id, "--method", self_signed_tls_client_auth.NAME)
+    return Problem(
+        f"{path} is self-signed: no CA vouches for it",
+        seen=f"issuer and subject {facts.subject}",
+        expected="a certificate that a CA issued",
+        action="Register the certificate itself:",
+        command=(*add, "--cert", str(path)),
     )
 
 

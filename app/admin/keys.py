@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from app import clock
-from app.admin.desk import Desk
+from app.admin.desk import Desk, at_desk
 from app.admin.problem import Kind, Problem
+from app.config import Settings
 from app.keys import rotate as rotation
 from app.keys.rotate import Rotation, TooEarly
 from app.keys.seal import SealingError, SealingKey
@@ -45,14 +46,29 @@ def rotate(desk: Desk, *, force: bool = False) -> Rotation:
             action="Wait, or (after a key was stolen): certbound key rotate --force",
         ) from error
     except SealingError as error:
-        raise unsealed(error) from error
+        raise unsealed(error, settings) from error
 
 
-def unsealed(error: SealingError) -> Problem:
-    """What to say when the sealing key does not fit."""
+def unsealed(error: SealingError, settings: Settings) -> Problem:
+    """What to say when the sealing key does not fit. A new one helps only before the first key."""
+    file = "the setting sealing_key" if settings.sealing_key else str(settings.sealing_key_file)
+    lost = (
+        f"Restore {file} from its backup. There is none? This home's signing keys are lost: "
+        "start over (README, 'Start over')."
+    )
+    new = "" if settings.sealing_key else "certbound quickstart"
     return Problem(
         "the signing keys cannot be unsealed",
         seen=str(error),
         expected="the sealing key that belongs to this database",
+        action=error.action or (lost if _has_keys(settings) else new),
         kind=Kind.ENVIRONMENT,
     )
+
+
+def _has_keys(settings: Settings) -> bool:
+    try:
+        with at_desk(settings) as desk:
+            return bool(listed(desk))
+    except Problem:
+        return False

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from app import clock
-from app.admin import authority, clients, database, resources, trust
+from app.admin import authority, clients, database, keys, resources, trust
 from app.admin.authority import Request
 from app.admin.clients import DEFAULT_TRUST, Wishes
 from app.admin.desk import Desk, at_desk
@@ -49,10 +49,10 @@ def quickstart(settings: Settings) -> Iterator[Part]:
     """
     folder = authority.directory(settings)
     yield from _certificates(settings, folder)
-    yield _sealing_key(settings)
     before = database.upgrade(settings)
-    yield Part("database", before.shown, made=not before.is_current)
     with at_desk(settings) as desk:
+        yield _sealing_key(desk)
+        yield Part("database", before.shown, made=not before.is_current)
         yield _signing_keys(desk)
         yield _trust(desk, folder)
         yield _resource(desk)
@@ -101,15 +101,20 @@ def _expiry(path: Path, facts: CertificateFacts) -> tuple[str, tuple[Path, ...]]
     return f"expired at {clock.iso(facts.not_after)}", (path, path.with_suffix(".key"))
 
 
-def _sealing_key(settings: Settings) -> Part:
+def _sealing_key(desk: Desk) -> Part:
+    """Made only where nothing is sealed yet: a new one opens nothing."""
+    settings = desk.settings
     if settings.sealing_key is not None:
         return Part("sealing key", "from the settings", made=False)
     path = settings.sealing_key_file
     made = not path.exists()
     try:
-        make_sealing_key(path)
+        if made and not keys.listed(desk):
+            make_sealing_key(path)
+        else:
+            SealingKey.from_file(path)
     except SealingError as error:
-        raise unsealed(error) from error
+        raise unsealed(error, settings) from error
     return Part("sealing key", str(path), made)
 
 
@@ -124,7 +129,7 @@ def _signing_keys(desk: Desk) -> Part:
             actor=desk.actor,
         )
     except SealingError as error:
-        raise unsealed(error) from error
+        raise unsealed(error, desk.settings) from error
     return Part("signing keys", desk.settings.signing_algorithm, made=bool(done))
 
 

@@ -15,6 +15,7 @@ import typer
 
 from app.cli.failure import explained
 from app.cli.page import USAGE, write_error
+from app.cli.session import named_home
 from app.cli.verb import group
 
 COMMANDS = ("quickstart", "serve", "explain")
@@ -75,10 +76,10 @@ def _root() -> None:
 
 
 def _home(words: Sequence[str]) -> Path | None:
-    """The value of ``--home`` among the words, however far parsing came."""
+    """The value of ``--home`` among the words, however far parsing came; else the environment's."""
     for word, following in zip(words, [*words[1:], ""], strict=True):
         if word == "--home" and following:
             return Path(following)
         if word.startswith("--home="):
             return Path(word.removeprefix("--home="))
-    return None
+    return named_home()

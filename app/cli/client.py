@@ -7,6 +7,7 @@ import typer
 
 from app.admin import clients, identity
 from app.admin.clients import Wishes
+from app.admin.first_try import first_try
 from app.admin.identity import Identity
 from app.admin.usage import last_used
 from app.cli import client_cert, client_pages
@@ -109,7 +110,7 @@ def add(
     chosen = [(name, text) for name, text in subjects.items() if text is not None]
     if method == tls_client_auth.NAME:
         _refuse(method, public_key=public_key, jwks=jwks, jwks_uri=jwks_uri)
-        who = _pki(cert or [], chosen)
+        who = _pki(client_id, cert or [], chosen)
     elif method == self_signed_tls_client_auth.NAME:
         _refuse(method, **dict(chosen))
         who = _own(cert or [], public_key, jwks, jwks_uri)
@@ -119,10 +120,12 @@ def add(
     with desk_of(session) as desk:
         added = clients.add(desk, client_id, who, wishes)
         default = desk.settings.default_resource
-    return client_pages.added(session, added, who, default, cert[0] if cert else None)
+        doubts = first_try(desk, client_id, cert[0]) if cert else ()
+    file = cert[0] if cert else None
+    return client_pages.added(session, added, who, default, file, doubts=doubts)
 
 
-def _pki(cert: list[Path], chosen: list[tuple[str, str]]) -> Identity:
+def _pki(client_id: str, cert: list[Path], chosen: list[tuple[str, str]]) -> Identity:
     if len(cert) + len(chosen) != 1:
         raise typer.BadParameter(
             "give exactly one of --cert FILE, --subject-dn, --san-dns, --san-uri, --san-ip, "
@@ -130,7 +133,7 @@ def _pki(cert: list[Path], chosen: list[tuple[str, str]]) -> Identity:
             param_hint=tls_client_auth.NAME,
         )
     if cert:
-        return identity.by_certificate_name(cert[0])
+        return identity.by_certificate_name(cert[0], client_id)
     [(attribute, text)] = chosen
     return identity.by_subject(attribute, text)
 

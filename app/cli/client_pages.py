@@ -9,9 +9,11 @@ from app.admin.clients import Added
 from app.admin.identity import Identity
 from app.admin.usage import Use
 from app.cli.dates import until
+from app.cli.findings import add_doubts
 from app.cli.page import Page
 from app.cli.session import Session
 from app.clients.methods import tls_client_auth
+from app.errors import Finding
 from app.pki.names import SubjectMatch
 from app.store.clients import ClientRow
 from app.store.credentials import CredentialRow
@@ -26,7 +28,13 @@ _OPTION = {
 
 
 def added(
-    session: Session, new: Added, who: Identity, default_resource: str, file: Path | None
+    session: Session,
+    new: Added,
+    who: Identity,
+    default_resource: str,
+    file: Path | None,
+    *,
+    doubts: Sequence[Finding] = (),
 ) -> Page:
     """A client was registered: how it will be recognised, and what to look at."""
     row = new.row
@@ -41,7 +49,7 @@ def added(
     page.ok("client added", row.client_id, method=row.auth_method)
     if who.subject is not None:
         page.ok("recognised by", f"{who.subject.attribute} {who.subject.text}")
-        page.ok("vouched for by", f"trust set {', '.join(row.trust_sets)}")
+        page.ok("may be vouched for by", f"trust set {', '.join(row.trust_sets)}")
     for other in who.others:
         page.fact("could also be recognised by", _as_option(other))
     for credential in who.credentials:
@@ -61,6 +69,7 @@ def added(
     page.fact("resources", " ".join(row.resources) or f"the default one, {default_resource}")
     for scope in new.unknown_scopes:
         page.warn("scope", f"no resource of this client knows {scope}: no token will carry it yet")
+    add_doubts(page, session, doubts)
     if file is not None:
         page.command(
             "see that it works",
@@ -105,7 +114,7 @@ def details(
     page.fact("method", row.auth_method)
     if row.auth_method == tls_client_auth.NAME:
         page.fact("recognised by", f"{row.subject_attribute} {row.subject_text}")
-        page.fact("vouched for by", f"trust set {', '.join(row.trust_sets)}")
+        page.fact("may be vouched for by", f"trust set {', '.join(row.trust_sets)}")
     if row.jwks_uri is not None:
         page.fact("keys are read from", row.jwks_uri)
     page.fact("grants", " ".join(row.grants))

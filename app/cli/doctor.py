@@ -1,5 +1,6 @@
 """``certbound doctor``: what the token endpoint would say, and why."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,12 +9,14 @@ import typer
 from app import telemetry
 from app.admin import doctor
 from app.admin.certificate_file import read_chain
-from app.admin.doctor import Diagnosis
+from app.admin.clients import CLIENT_ID, DEFAULT_TRUST
+from app.admin.doctor import Diagnosis, Examiner
 from app.cli.desk import desk_of
 from app.cli.findings import add_finding, filled_in, members
 from app.cli.page import REFUSED, Page
 from app.cli.session import Session
 from app.cli.verb import group, verb
+from app.clients.methods import self_signed_tls_client_auth
 
 commands = group("The doctor: the server's own checks, run offline and all of them.")
 
@@ -39,7 +42,10 @@ def cert(session: Session, file: File, *, client: Client = None) -> Page:
         if client is not None:
             return _one(session, file, examiner.diagnose(client))
         found = doctor.search(examiner)
-    return _all(session, file, found)
+        known = examiner.registry.client_ids()
+    if any(one.refusal is None or one.is_meant for one in found):
+        return _all(session, file, [one for one in found if one.refusal is None or one.is_meant])
+    return _nobody(session, file, examiner, known)
 
 
 def _one(session: Session, file: Path, diagnosis: Diagnosis) -> Page:
@@ -57,14 +63,31 @@ def _all(session: Session, file: Path, found: list[Diagnosis]) -> Page:
     if welcome:
         _answer(page, welcome[0])
         return page
-    if not found:
-        page.bad("no enabled client", "nobody to authenticate as")
-        page.command("register one", *session.certbound("client", "add", "ID", "--cert", str(file)))
-        page.code = REFUSED
-        return page
-    page.bad("authenticates", f"none of {len(found)} clients", nearest=found[0].client_id)
+    page.bad("authenticates", "nobody", nearest=found[0].client_id)
     _checks(page, session, file, found[0])
     _answer(page, found[0])
+    return page
+
+
+def _nobody(session: Session, file: Path, examiner: Examiner, known: list[str]) -> Page:
+    """No client is recognised by it: what of the certificate itself, and how it could become one."""
+    findings, trust_set = examiner.certificate()
+    own = examiner.is_self_signed()
+    page = Page({"clients": [], "findings": members(findings), "trust_set": trust_set}, REFUSED)
+    page.bad("authenticates", "nobody: no enabled client has this name, certificate or key")
+    for finding in findings:
+        # What a self-signed one is good for stands below.
+        action = "" if own else finding.action.replace("trust add NAME", "trust add default")
+        add_finding(page, session, replace(finding, action=action))
+    if trust_set is not None or own:
+        stem = file.stem
+        client_id = stem if CLIENT_ID.fullmatch(stem) and stem not in known else "NAME"
+        words = ["client", "add", client_id]
+        words += ["--method", self_signed_tls_client_auth.NAME] if own else []
+        words += ["--cert", str(file)]
+        words += ["--trust", trust_set] if trust_set and trust_set != DEFAULT_TRUST else []
+        page.command("only if you know whose it is, register it", *session.certbound(*words))
+    page.bad("the token endpoint would answer", "401 invalid_client, whoever asks")
     return page
 
 
@@ -72,7 +95,7 @@ def _checks(page: Page, session: Session, file: Path, diagnosis: Diagnosis) -> N
     if diagnosis.fetch_problem is not None:
         page.warn("jwks_uri", f"could not be fetched just now: {diagnosis.fetch_problem}")
     for finding in diagnosis.findings:
-        add_finding(page, session, filled_in(finding, diagnosis.client_id, file))
+        add_finding(page, session, filled_in(finding, diagnosis.client_id, file, diagnosis.client))
 
 
 def _answer(page: Page, diagnosis: Diagnosis) -> None:

@@ -5,9 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from app.admin.clients import DEFAULT_TRUST
 from app.cli.page import Page
 from app.cli.session import Session, advice
+from app.clients.model import Client
 from app.errors import Finding
+from app.grants import client_credentials
 
 
 def add_finding(page: Page, session: Session, finding: Finding) -> None:
@@ -22,6 +25,19 @@ def add_finding(page: Page, session: Session, finding: Finding) -> None:
         expected=finding.expected,
         do_this=advice(finding.action, session.home_flag),
     )
+
+
+def add_doubts(page: Page, session: Session, doubts: Sequence[Finding]) -> None:
+    """What would be refused as things stand; nothing was refused now."""
+    page.members["problems"] = members(doubts)
+    for finding in doubts:
+        page.warn(
+            finding.check,
+            str(finding.reason),
+            seen=finding.seen,
+            expected=finding.expected,
+            do_this=advice(finding.action, session.home_flag),
+        )
 
 
 def members(findings: Sequence[Finding]) -> list[dict[str, Any]]:
@@ -39,12 +55,38 @@ def members(findings: Sequence[Finding]) -> list[dict[str, Any]]:
     ]
 
 
-def filled_in(finding: Finding, client_id: str, file: Path) -> Finding:
-    """The finding with the placeholders of its advice replaced by what this command knows."""
-    name = shlex.quote(str(file))
+def filled_in(finding: Finding, client_id: str, file: Path, client: Client | None) -> Finding:
+    """The finding with the placeholders of its advice replaced by what this command knows.
+
+    A client that is to be registered anew keeps its trust sets, scopes, resources and grants.
+    """
+    name, who = shlex.quote(str(file)), shlex.quote(client_id)
+    kept = _kept(client) if client else ""
+    trust = _options("--trust", client.trust_sets) if client else ""
+    own = "--method self_signed_tls_client_auth --cert"
     action = (
-        finding.action.replace("client cert add ID FILE", f"client cert add {client_id} {name}")
-        .replace("client cert list ID", f"client cert list {client_id}")
-        .replace("--cert FILE", f"--cert {name}")
+        finding.action.replace("client cert add ID FILE", f"client cert add {who} {name}")
+        .replace("client cert list ID", f"client cert list {who}")
+        .replace(f"{own} FILE", f"{own} {name}{kept}")
+        .replace("--cert FILE --trust", f"--cert {name}{kept} --trust")
+        .replace("--cert FILE", f"--cert {name}{trust}{kept}")
+        .replace("client add ID", f"client add {who}")
+        .replace("client remove ID", f"client remove {who}")
     )
+    if client is not None and client.trust_sets:
+        action = action.replace("trust add NAME", f"trust add {client.trust_sets[0]}")
     return Finding(finding.check, finding.seen, finding.expected, action, finding.reason)
+
+
+def _kept(client: Client) -> str:
+    grants = () if client.grant_types == (client_credentials.GRANT_TYPE,) else client.grant_types
+    return (
+        _options("--scope", client.scopes)
+        + _options("--resource", client.resources)
+        + _options("--grant", grants)
+    )
+
+
+def _options(name: str, values: Sequence[str]) -> str:
+    default = name == "--trust" and tuple(values) == (DEFAULT_TRUST,)
+    return "" if default else "".join(f" {name} {shlex.quote(value)}" for value in values)

@@ -93,5 +93,7 @@ def _try_it(page: Page, session: Session, settings: Settings) -> bool:
         diagnosis = doctor.examiner(desk, read_chain(file), [CLIENT_ID]).diagnose(CLIENT_ID)
     for finding in diagnosis.findings:
         if not finding.passed:
-            add_finding(page, session, filled_in(finding, CLIENT_ID, Path(shown(file))))
+            add_finding(
+                page, session, filled_in(finding, CLIENT_ID, Path(shown(file)), diagnosis.client)
+            )
     return diagnosis.refusal is None

@@ -31,8 +31,8 @@ def serve(session: Session, **flags: str | None) -> Page:
     session.flags = flags
     settings = session.settings
 
-    def announce() -> None:
-        session.emit(_announcement(session, settings))
+    def announce(addresses: list[tuple[str, int]]) -> None:
+        session.emit(_announcement(session, settings, addresses))
 
     try:
         code = serve_forever(settings, announce)
@@ -53,7 +53,7 @@ def serve(session: Session, **flags: str | None) -> Page:
             kind=Kind.ENVIRONMENT,
         ) from error
     except SealingError as error:
-        raise unsealed(error) from error
+        raise unsealed(error, settings) from error
     except OSError as error:
         raise Problem(
             "the server cannot listen",
@@ -90,7 +90,7 @@ def register(app: typer.Typer) -> None:
     verb(app, "serve")(serve)
 
 
-def _announcement(session: Session, settings: Settings) -> Page:
+def _announcement(session: Session, settings: Settings, addresses: list[tuple[str, int]]) -> Page:
     """What stands where, printed once both listeners accept connections."""
     issuer = Issuer(settings.issuer, settings.mtls_base_url)
     metadata = f"{_origin(settings.issuer)}{issuer.well_known_paths[0]}"
@@ -99,9 +99,11 @@ def _announcement(session: Session, settings: Settings) -> Page:
         "metadata": metadata,
         "token_endpoint": issuer.url("/token"),
         "mtls_token_endpoint": issuer.mtls_url("/token"),
+        "listening": [f"[{h}]:{p}" if ":" in h else f"{h}:{p}" for h, p in addresses],
         "database": shown_url(settings),
     }
     page = Page(members)
+    page.ok("listening on", " and ".join(members["listening"]))
     page.ok("issuer", settings.issuer, metadata=metadata)
     page.ok("token endpoint", members["token_endpoint"], mtls_alias=members["mtls_token_endpoint"])
     _trust(page, settings)

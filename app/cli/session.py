@@ -17,8 +17,11 @@ from app import config
 from app.admin.problem import Kind, Problem
 from app.cli.page import Page, write_object
 
-_WHOLE_COMMAND = re.compile(r"certbound(?: [A-Za-z0-9._:/@+=-]+)+")
-_COMMAND_START = re.compile(r"(?:^|(?<=[:,;] ))certbound (?=[a-z])")
+_COMMAND_START = re.compile(r"(?:^|(?<=[:,;] )|(?<=&& ))certbound (?=[a-z])")
+_LAST_COMMAND = re.compile(
+    r"(?:^|(?<=[:,;] ))(?:rm -- [^:;,]+ && )?certbound [a-z](?:(?![:,;] ).)*\Z"
+)
+"""A command that ends its sentence, or several joined by &&."""
 
 
 @dataclass(slots=True)
@@ -71,6 +74,14 @@ class Session:
             write_object(sys.stdout, members)
 
 
+def named_home() -> Path | None:
+    """The home that the environment names, where commands pasted elsewhere would not find it."""
+    named = os.environ.get("CERTBOUND_HOME")
+    if not named or config.find_home(Path(named)) == Path.cwd():
+        return None
+    return Path(named)
+
+
 @contextmanager
 def _enough(code: int) -> Iterator[None]:
     try:
@@ -107,9 +118,12 @@ def shown(path: Path) -> str:
 
 def advice(text: str, home_flag: Path | None) -> str:
     """Advice of another room, its commands as they can be typed here and on this home."""
-    home = f" {shlex.join(_home(home_flag))}" if home_flag is not None else ""
-    if _WHOLE_COMMAND.fullmatch(text):
-        text += home
+    last = _LAST_COMMAND.search(text)
+    if last is not None and home_flag is not None:
+        home = f" {shlex.join(_home(home_flag))}"
+        commands = last.group().split(" && ")
+        told = (f"{one}{home}" if one.startswith("certbound ") else one for one in commands)
+        text = text[: last.start()] + " && ".join(told)
     return _COMMAND_START.sub(lambda _: f"{shlex.join(program())} ", text)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from app.cli.page import Page
-from app.cli.session import Session
+from app.cli.session import Session, named_home
 
 Home = Annotated[
     Path | None,
@@ -56,7 +56,7 @@ def _with_common_options(body: Body) -> Callable[..., int]:
     ]
 
     def run(*, home: Path | None, as_json: bool, **options: Any) -> int:
-        session = Session(home, as_json)
+        session = Session(home or named_home(), as_json)
         page = body(session, **options)
         session.emit(page)
         return page.code

@@ -9,6 +9,7 @@ from app.clients.model import Client
 from app.clients.registry import Registry
 from app.errors import Examination, Finding, Reason, Refused
 from app.pki.check import TrustedCertificate
+from app.pki.revocation import NO_SOURCE, RevocationSource
 from app.tls.peer import PeerCertificate
 
 
@@ -39,6 +40,8 @@ def authenticate(
     presented: Credentials,
     remote_keys: RemoteKeyReader,
     now: int,
+    *,
+    revocation: RevocationSource = NO_SOURCE,
 ) -> AuthenticatedClient:
     """The client named by `presented`, if its registered method accepts the certificate.
 
@@ -54,7 +57,7 @@ def authenticate(
     if method is None:
         raise exam.end(_unknown_method(client))
     exam.note(Finding("method", client.token_endpoint_auth_method))
-    trusted = method(exam, Evidence(client, peer, registry, remote_keys, now))
+    trusted = method(exam, Evidence(client, peer, registry, remote_keys, now, revocation))
     deny_list.examine(exam, registry.denied, trusted)
     if exam.first_failure is not None:  # a thorough examination went on past it
         raise Refused(exam.first_failure)

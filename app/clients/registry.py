@@ -2,12 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from app.clients.model import Client, from_rows
 from app.keys.ring import KeyRing
 from app.pki.anchors import TrustSet
 from app.pki.permitted import Permitted
+from app.pki.revocation_policy import Mode, RevocationPolicy
 from app.store.registry import RegistryRows
 from app.store.trust import TrustSetRow
 
@@ -77,8 +79,24 @@ class Registry:
                     others,
                     permitted=Permitted.from_json(row.permitted),
                     trust_domain=row.trust_domain,
+                    revocation=RevocationPolicy(
+                        row.revocation.mode,
+                        row.revocation.fail,
+                        row.revocation.max_staleness,
+                        tuple(row.revocation.urls),
+                    ),
                 )
                 self._trust_sets[name] = found
+        return found
+
+    def asked_about(self, mode: Mode) -> list[TrustSet]:
+        """The usable trust sets whose revocation policy has this mode."""
+        found = []
+        for row in self._trust_rows.values():
+            if row.revocation.mode == mode:
+                with suppress(ValueError):  # told where a client of the set is refused
+                    if (trust_set := self.trust_set(row.name)) is not None:
+                        found.append(trust_set)
         return found
 
     def trust_row(self, name: str) -> TrustSetRow | None:

@@ -1,6 +1,6 @@
 """The door every request passes: what endpoints may use, and how a refusal is recorded."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from starlette.requests import Request
@@ -23,9 +23,12 @@ from app.grants.request import Policy
 from app.issuers import Issuer
 from app.jose.fetch import RemoteKeys
 from app.pki import check
+from app.pki.crl_store import Revocation
+from app.pki.ocsp_cache import OcspCache
 from app.store.engine import StoreUnavailable
 from app.store.journal import Journal
 from app.store.registry import Snapshots
+from app.store.trust import TrustSetRow
 from app.telemetry import log
 from app.tls.peer import PeerCertificate
 from app.tokens.issue import Issuance
@@ -69,9 +72,15 @@ class Door:
     journal: Journal[Registry, Decision]
     remote_keys: RemoteKeys
     key_holders: KeyHolders
+    revocation: Revocation
+    ocsp: OcspCache
     routes: tuple["Route", ...]
     """The table of endpoints, from which the metadata document is computed."""
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
+
+    def bundle_rows(self) -> Sequence[TrustSetRow]:
+        """The trust sets that follow a SPIFFE bundle, as of now."""
+        return self.snapshots.current.bundle_rows()
 
 
 Handler = Callable[[Door, Request], Awaitable[Response]]

@@ -9,7 +9,10 @@ from starlette.responses import Response
 from app import clock
 from app.clients.authentication import AuthenticatedClient, Credentials, authenticate
 from app.clients.boundary import examine_holders
+from app.clients.methods import tls_client_auth
+from app.clients.methods.evidence import Evidence
 from app.clients.methods.self_signed_tls_client_auth import is_published
+from app.clients.model import Client
 from app.clients.registry import Registry
 from app.endpoints.door import (
     Decision,
@@ -82,6 +85,8 @@ async def _settled(
     says so, nothing is recorded, and it is taken again. Each round needs an operator's change.
     """
     client = door.snapshots.current.client(presented.unverified_client_id)
+    if client is not None and not others:
+        await _seek_status(door, client, presented)
     sought = client.jwks_uri if client and not (client.disabled or others) else None
     while True:
         if sought is not None:
@@ -125,7 +130,9 @@ def decide(
         grant_type = _required(parameters, "grant_type")
         _one_mechanism(others, presented)
         try:
-            asking = authenticate(exam, registry, presented, keys_for, now)
+            asking = authenticate(
+                exam, registry, presented, keys_for, now, revocation=door.revocation
+            )
             crossings = _examine_boundary(exam, door, registry, asking)
         except Refused as verdict:
             raise InvalidClient(verdict.finding) from verdict
@@ -216,6 +223,18 @@ def _one_mechanism(others: Sequence[str], presented: Credentials) -> None:
     if presented.peer is not None or len(others) > 1:
         raise InvalidRequest(finding)
     raise InvalidClient(finding)
+
+
+async def _seek_status(door: Door, client: Client, presented: Credentials) -> None:
+    """Give OCSP responders the chance to answer; no wait while fresh answers are at hand."""
+    registry = door.snapshots.current
+    peer = presented.peer
+    if peer is None or client.disabled or not registry.asked_about("ocsp"):
+        return
+    if client.token_endpoint_auth_method == tls_client_auth.NAME:
+        evidence = Evidence(client, peer, registry, door.remote_keys.keys_for, clock.now())
+        if (wanted := tls_client_auth.links_to_ask(evidence)) is not None:
+            await door.ocsp.ensure(*wanted)
 
 
 async def _seek_keys(door: Door, presented: Credentials, uri: str) -> None:

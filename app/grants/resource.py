@@ -39,7 +39,7 @@ def chosen_resource(request: GrantRequest) -> tuple[Resource, tuple[str, ...]]:
 
 def _refused(seen: str, expected: str, reason: Reason) -> InvalidTarget:
     action = (
-        "certbound resource list shows the registered ones; certbound resource add registers one"
+        "Name a registered one, or register it; see them with: certbound resource list"
         if reason is Reason.RESOURCE_UNKNOWN
         else "Name one resource the client is registered for: certbound client show"
     )

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import os
 import secrets
+import shlex
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,11 +30,19 @@ _NONCE = 12
 _SECRET = 32
 _MAX_FILE = 1024
 
-_HOW_TO_MAKE = "certbound quickstart makes one; it is 32 random octets in base64url"
+_LET_READ = "Run this as the account that the file belongs to."
+_FORM = "it is 32 random octets in base64url"
 
 
 class SealingError(Exception):
-    """A sealing key or something sealed cannot be used. The message says what to do."""
+    """A sealing key or something sealed cannot be used; the message says why.
+
+    `action` says what to do where the sealing key is right and its file is not; else it is empty.
+    """
+
+    def __init__(self, message: str, action: str = "") -> None:
+        super().__init__(message)
+        self.action = action
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +79,9 @@ class SealingKey:
                 _require_private(path, os.fstat(file.fileno()))
                 text = file.read(_MAX_FILE + 1)
         except OSError as error:
+            action = _LET_READ if isinstance(error, PermissionError) else ""
             raise SealingError(
-                f"the sealing key {path} cannot be read: {error.strerror}; {_HOW_TO_MAKE}"
+                f"the sealing key {path} cannot be read: {error.strerror}", action
             ) from error
         return cls._parse(text.decode("ascii", "replace"), str(path))
 
@@ -82,7 +92,7 @@ class SealingKey:
         except ValueError:
             secret = b""
         if len(secret) != _SECRET:
-            raise SealingError(f"{origin} is not a sealing key; {_HOW_TO_MAKE}")
+            raise SealingError(f"{origin} is not a sealing key; {_FORM}")
         return cls(secret, origin)
 
     @property
@@ -160,10 +170,12 @@ def _context(head: bytes, kid: str, algorithm: str) -> bytes:
 
 def _require_private(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_FILE:
-        raise SealingError(f"{path} is not a sealing key; {_HOW_TO_MAKE}")
+        raise SealingError(f"{path} is not a sealing key; {_FORM}")
     if status.st_mode & 0o077:
         mode = stat.S_IMODE(status.st_mode)
-        raise SealingError(f"{path} may be read by others (mode {mode:04o}); run: chmod 600 {path}")
+        raise SealingError(
+            f"{path} may be read by others (mode {mode:04o})", f"chmod 600 {shlex.quote(str(path))}"
+        )
 
 
 def _write_private(path: Path, data: bytes) -> None:

@@ -37,6 +37,7 @@ __all__ = [
 ]
 
 MAX_PRESENTED = 10  # certificates, the leaf included; the TLS layer has the same cap
+MAX_ELEMENTS = 1024  # DER elements in all of them; ten ordinary certificates have fewer
 _REMEMBERED = 4096  # verdicts of some 3 KiB each: 12 MiB at worst, one per live client certificate
 
 Basis = Literal["path", "registered_certificate", "registered_key"]
@@ -232,11 +233,22 @@ def _readable(
         _malformed(exam, f"{1 + len(peer.presented)} certificates, {total} bytes")
     try:
         leaf = read_leaf(peer.der)
-        presented = [read_leaf(each) for each in peer.presented] if path_material else []
+        presented = _material(peer, leaf.elements) if path_material else []
     except ValueError as problem:
         _malformed(exam, str(problem), problem)
     exam.note(Finding("readable", f"{leaf.facts.key}, {leaf.facts.subject or 'empty subject'}"))
     return leaf, presented
+
+
+def _material(peer: PeerCertificate, elements: int) -> list[Leaf]:
+    """What was sent beside the leaf, which has `elements` itself. Raises ValueError."""
+    found = []
+    for each in peer.presented:
+        found.append(read_leaf(each))
+        elements += found[-1].elements
+        if elements > MAX_ELEMENTS:
+            raise ValueError(f"certificates of more than {MAX_ELEMENTS} DER elements")
+    return found
 
 
 def _malformed(exam: Examination, seen: str, cause: Exception | None = None) -> NoReturn:

@@ -109,7 +109,7 @@ def _encoded_attribute(attribute: Attribute) -> bytes:
 
 
 def _ordered(rdn: Rdn) -> list[Attribute]:
-    return sorted(rdn, key=_encoded_attribute)
+    return list(rdn) if len(rdn) == 1 else sorted(rdn, key=_encoded_attribute)
 
 
 def _encoded_rdn(rdn: Rdn) -> bytes:

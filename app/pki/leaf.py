@@ -2,31 +2,36 @@
 
 Guarantees: DER in exactly one spelling, X.509 v3, a positive serial of at most 20 octets, no
 extension twice, every extension parsed, strings well-formed, no invisible or control character in
-the subject or a SAN. Whatever is wrong raises ValueError and nothing else. No check of dates,
-keys, signatures or issuers here, and no URL in the certificate is ever looked at.
+the subject or a SAN that can be matched, and no more of anything than `outline` lets pass.
+Whatever is wrong raises ValueError and nothing else. No check of dates, keys, signatures or
+issuers here, and no URL in the certificate is ever looked at.
 """
 
 import base64
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from app.pki import der, dn
+from app.pki import dn
 from app.pki.characters import require_visible
 from app.pki.key_policy import key_text
+from app.pki.outline import Outline, read_outline
 from app.pki.panics import is_fault_of_input
 from app.pki.subject_match import PresentedNames
 from app.tls.peer import thumbprint
 
 MAX_BYTES = 32 * 1024  # the TLS layer's cap for a whole chain; no single certificate may be larger
 # Public CAs stop at 100; a client has one or two. The rest would only cost time to compare.
-MAX_ALTERNATIVE_NAMES = 1000
-_MAX_SERIAL_OCTETS = 20  # RFC 5280 section 4.1.2.2
+MAX_ALTERNATIVE_NAMES = 100
+# A refusal reads its certificate twice, and a connection repeats its requests; verdicts on trusted
+# ones are remembered elsewhere. 64 ordinary ones hold 0.3 MB, of the most bloated 10 MB.
+_REMEMBERED = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +73,37 @@ class Leaf:
     """The issuer's Name as encoded."""
     subject: bytes
     """The subject's Name as encoded."""
+    elements: int
+    """How many DER elements it holds: what it costs to read."""
     facts: CertificateFacts
 
 
 def read_leaf(encoded: bytes) -> Leaf:
-    """The strict reading of one DER certificate. Raises ValueError only."""
+    """The strict reading of one DER certificate. Raises ValueError only.
+
+    Equal bytes give the same object while they are remembered.
+    """
     if len(encoded) > MAX_BYTES:
         raise ValueError(f"a certificate of more than {MAX_BYTES} bytes")
-    serial, issuer, subject = _outline(encoded)
+    found = _remembered(encoded)
+    if isinstance(found, str):
+        raise ValueError(found)  # noqa: TRY004 - the text of a ValueError
+    return found
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _remembered(encoded: bytes) -> Leaf | str:
+    """The certificate, or what is wrong with it: an exception kept would keep its frames."""
     try:
-        return _read(encoded, serial, issuer, subject)
+        return _guarded(encoded)
+    except ValueError as problem:
+        return str(problem)
+
+
+def _guarded(encoded: bytes) -> Leaf:
+    outline = read_outline(encoded)
+    try:
+        return _read(encoded, outline)
     except ValueError:
         raise
     # cryptography's own errors (InvalidVersion, DuplicateExtension, UnsupportedGeneralNameType …)
@@ -93,35 +119,7 @@ def base64url_sha256(data: bytes) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode("ascii")
 
 
-def _outline(encoded: bytes) -> tuple[bytes, bytes, bytes]:
-    """Serial content, issuer DER and subject DER, read before `cryptography` sees the bytes.
-
-    The serial must be judged first: cryptography warns about a bad one instead of refusing it.
-    """
-    certificate = der.inside(der.single(encoded), der.SEQUENCE)
-    fields = der.inside(certificate[0], der.SEQUENCE) if certificate else []
-    match fields:
-        case [
-            der.Element(der.VERSION),
-            der.Element(der.INTEGER) as serial,
-            _,
-            issuer,
-            _,
-            subject,
-            *_,
-        ]:
-            pass
-        case [der.Element(der.INTEGER), *_]:
-            raise ValueError("an X.509 v1 certificate; version 3 is needed")
-        case _:
-            raise ValueError("not the outline of a certificate")
-    number = serial.content
-    if not number or len(number) > _MAX_SERIAL_OCTETS or number[0] & 0x80 or not any(number):
-        raise ValueError("the serial number is not a positive integer of at most 20 octets")
-    return number, issuer.encoded, subject.encoded
-
-
-def _read(encoded: bytes, serial: bytes, issuer: bytes, subject: bytes) -> Leaf:
+def _read(encoded: bytes, outline: Outline) -> Leaf:
     certificate = x509.load_der_x509_certificate(encoded)
     if certificate.version is not x509.Version.v3:
         raise ValueError("version 3 is needed")
@@ -134,23 +132,24 @@ def _read(encoded: bytes, serial: bytes, issuer: bytes, subject: bytes) -> Leaf:
         if public_key is None
         else public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     )
+    subject = dn.read(outline.subject)
     names = _names(subject, extensions)
     facts = CertificateFacts(
-        subject=dn.text(dn.read(subject)),
-        issuer=dn.shown(issuer),
-        serial=serial.lstrip(b"\0").hex(),
+        subject=dn.text(subject),
+        issuer=dn.shown(outline.issuer),
+        serial=outline.serial.lstrip(b"\0").hex(),
         not_before=int(certificate.not_valid_before_utc.timestamp()),
         not_after=int(certificate.not_valid_after_utc.timestamp()),
         key=key_text(public_key),
         sans=tuple(names.described()),
         is_ca=_is_ca(extensions),
-        self_issued=issuer == subject,
+        self_issued=outline.issuer == outline.subject,
         thumbprint=thumbprint(encoded),
         spki_sha256=base64url_sha256(spki),
         spki_der=spki,
         names=names,
     )
-    return Leaf(certificate, public_key, issuer, subject, facts)
+    return Leaf(certificate, public_key, outline.issuer, outline.subject, outline.elements, facts)
 
 
 def _public_key(certificate: x509.Certificate) -> CertificatePublicKeyTypes | None:
@@ -167,16 +166,15 @@ def _is_ca(extensions: x509.Extensions) -> bool:
     )
 
 
-def _names(subject: bytes, extensions: x509.Extensions) -> PresentedNames:
-    canonical = dn.encode(dn.read(subject))
+def _names(subject: dn.Name, extensions: x509.Extensions) -> PresentedNames:
+    """The names that can be matched. A directory name in the SAN cannot, so none is looked at."""
+    canonical = dn.encode(subject)
     try:
         san = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return PresentedNames(canonical)
     if len(list(san)) > MAX_ALTERNATIVE_NAMES:
         raise ValueError(f"more than {MAX_ALTERNATIVE_NAMES} subject alternative names")
-    for directory_name in san.get_values_for_type(x509.DirectoryName):
-        dn.read(directory_name.public_bytes())
     return PresentedNames(
         canonical,
         dns=_ia5(san.get_values_for_type(x509.DNSName)),

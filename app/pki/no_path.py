@@ -37,11 +37,13 @@ _ACTIONS = {
     Reason.CHAIN_INVALID: "have the certificate, or the CA that it names, reissued",
 }
 _PIN = (
-    "send the intermediate with the certificate, or pin its issuer: certbound trust add NAME FILE"
+    "send the intermediate with the certificate, or pin its issuer, only if you trust it: "
+    "certbound trust add NAME CA_FILE"
 )
 
 _SELF_SIGNED = (
-    "present one that a CA issued, or register this very certificate: "
+    "present one that a CA issued, or register this very one, "
+    "only if you know this certificate is the client's: certbound client remove ID && "
     "certbound client add ID --method self_signed_tls_client_auth --cert FILE"
 )
 

@@ -115,7 +115,7 @@ def self_signed(leaf: Leaf) -> bool:
 
 def _unregistered(leaf: Leaf, registered: Sequence[Registered]) -> Finding:
     seen = f"unregistered certificate {leaf.facts.thumbprint}"
-    action = "if it is the client's: certbound client cert add ID FILE"
+    action = "only if you know this certificate is the client's: certbound client cert add ID FILE"
     reason = Reason.THUMBPRINT_UNREGISTERED
     same_key = [entry for entry in registered if _same_key(leaf, entry)]
     if any(entry.kind == "key" for entry in same_key):
@@ -127,7 +127,7 @@ def _unregistered(leaf: Leaf, registered: Sequence[Registered]) -> Finding:
                 seen, reason = f"the registered key, but {fault}", Reason.WEAK_SIGNATURE
     elif same_key:
         seen = f"same key, new certificate {leaf.facts.thumbprint}"
-        action = "same key, new certificate: certbound client cert add ID FILE"
+        action = "same key, new certificate; register it as well: certbound client cert add ID FILE"
     return Finding(
         "registered",
         seen,

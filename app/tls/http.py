@@ -3,9 +3,8 @@
 Guarantees: an endpoint sees only whole requests, headers and body, within the caps and deadlines,
 with exactly one Host, an origin-form target and one meaning (RFC 9112 sections 3.2, 6.3, 11.2);
 whatever does not fit is answered here, once, in order, and the connection ends. Every request's
-scope carries what the handshake brought: ``extensions["tls"]`` (ASGI TLS extension) and
-``state["certbound.peer"]``, ``state["certbound.peer_error"]``. No HTTP/2, no WebSocket, no
-upgrade. Does not limit how long an endpoint takes.
+scope carries what the handshake brought (`app.tls.scope`). No HTTP/2, no WebSocket, no upgrade.
+Does not limit how long an endpoint takes.
 """
 
 import asyncio
@@ -18,14 +17,13 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from app.tls import refusals, request_rules
+from app.tls import refusals, request_rules, scope
 from app.tls.connection import TlsConnection
 from app.tls.deadlines import NEVER
 from app.tls.limits import Limits
 from app.tls.refusals import Refusal, Refused
 from app.tls.request_rules import DECISIVE
 
-_ASGI = {"version": "3.0", "spec_version": "2.3"}
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -55,6 +53,9 @@ class HttpProtocol(HttpToolsProtocol):
         one request ends and the next begins counts whole."""
         self.piece = 0
         """Size of the piece of input being parsed."""
+        self.framing = 0
+        """Input since the headers of the arriving request that is no body: chunk sizes, chunk
+        extensions, trailers. The piece in which the headers ended is not counted."""
         self.checked: dict[bytes, bytes] = {}
         """Those headers of the current request that decide what it means."""
         self.refusal: Refusal | None = None
@@ -71,9 +72,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.connections.add(self)
         self.transport = transport
         self.flow = FlowControl(transport)
-        self.server = _address(transport.get_extra_info("sockname"))
-        self.client = _address(transport.get_extra_info("peername"))
-        self.scheme = "https"
+        self.common = scope.of_connection(transport, self.app_state)
         transport.deadline = self.loop.time() + self.limits.headers
 
     def data_received(self, data: bytes) -> None:
@@ -81,6 +80,8 @@ class HttpProtocol(HttpToolsProtocol):
         if self.refusal is not None or self.last_response:
             return
         self.piece = len(data)
+        if self.arriving is not None:
+            self.framing += len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -95,6 +96,9 @@ class HttpProtocol(HttpToolsProtocol):
             self.header_bytes += len(data)
             if self.header_bytes > self.limits.max_header_bytes:
                 self.refuse(refusals.HEADERS_TOO_LARGE)
+        elif self.framing > self.limits.max_header_bytes:
+            # The parser keeps an unfinished trailer whole, and copies it with each piece.
+            self.refuse(refusals.BODY_TOO_LARGE)
 
     def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn returns nothing
         """The client will send no more; True while a response is due."""
@@ -168,11 +172,17 @@ class HttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Refuse what has more than one meaning or is too large; else make the request."""
         self.in_headers = False
+        self.framing = 0
         version = self.parser.get_http_version()
         self._check_size()
         request_rules.check(version, self.url, self.checked, self.limits)
         self.arriving = RequestResponseCycle(
-            scope=cast("Any", self._scope(version)),
+            scope=cast(
+                "Any",
+                scope.of_request(
+                    self.common, version, self.parser.get_method(), self.url, self.headers
+                ),
+            ),
             transport=self.transport,
             flow=self.flow,
             logger=self.logger,
@@ -197,6 +207,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Part of the body, decoded."""
         if self.arriving is None:
             return
+        self.framing -= len(body)
         self.arriving.body += body
         if len(self.arriving.body) > self.limits.max_body_bytes:
             raise Refused(refusals.BODY_TOO_LARGE)
@@ -261,32 +272,3 @@ class HttpProtocol(HttpToolsProtocol):
             size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
             if size > self.limits.max_header_bytes:
                 raise Refused(refusals.HEADERS_TOO_LARGE)
-
-    def _scope(self, version: str) -> dict[str, Any]:
-        """The ASGI scope of the request whose headers are complete."""
-        presented = self.transport.presented
-        raw_path, _, query = self.url.partition(b"?")
-        return {
-            "type": "http",
-            "asgi": _ASGI,
-            "http_version": version,
-            "method": self.parser.get_method().decode("ascii"),
-            "scheme": self.scheme,
-            "path": request_rules.decoded(raw_path),
-            "raw_path": raw_path,
-            "query_string": query,
-            "root_path": "",
-            "headers": self.headers,
-            "client": self.client,
-            "server": self.server,
-            "state": self.app_state
-            | {"certbound.peer": presented.peer, "certbound.peer_error": presented.error},
-            "extensions": {"tls": presented.extension},
-        }
-
-
-def _address(name: object) -> tuple[str, int] | None:
-    """Host and port as ASGI wants them, out of a socket's name of any family."""
-    if isinstance(name, tuple) and len(name) >= 2:  # noqa: PLR2004 - host, port
-        return str(name[0]), int(name[1])
-    return None

@@ -28,7 +28,8 @@ class Limits:
     max_connections_per_address: int = 2_000
     """The same from one IPv4 address or one IPv6 /64."""
     max_header_bytes: int = 32 * 1024
-    """Request line and headers together; more is answered 431."""
+    """Request line and headers together; more is answered 431. As much again may surround a chunked
+    body (chunk sizes, chunk extensions, trailers); more is answered 413."""
     max_body_bytes: int = 64 * 1024
     """Decoded request body; more is answered 413."""
     max_chain_certificates: int = 10

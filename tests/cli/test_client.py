@@ -1,6 +1,7 @@
 """Registering clients, and looking after them."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -219,3 +220,33 @@ def test_hostile_text_cannot_reach_the_terminal(home: Path) -> None:
         assert "\\x1b[31mred\\x07\\u202etxt.exe\\x0d\\x0aCN=admin" in out
         assert not {"\x1b", "\x07", "\u202e", "\r"} & set(out)
     assert "\x1b" not in call(home, "client", "show", "bot", "--json").out
+
+
+def test_a_self_signed_certificate_is_no_name(home: Path) -> None:
+    """A name that no CA vouches for is refused, with the command that registers the certificate."""
+    cert = _cert(home, "alone", "--self-signed")
+    error = refused(home, "client", "add", "alone", "--cert", cert)
+    assert error["message"] == f"{cert} is self-signed: no CA vouches for it"
+    command = shlex.split(error["do_this"].partition(": ")[2])
+    assert done(home, *command[1:-2])["client"]["client_id"] == "alone"
+    error = refused(home, "client", "add", "authority", "--cert", str(home / "certs/ca.crt"))
+    assert error["message"].endswith("is a CA's own certificate")
+
+
+def test_doubts_are_told_at_once(home: Path, tmp_path: Path) -> None:
+    """A certificate that would be refused as things stand is registered, with the reason beside."""
+    for cert, reason in (
+        (str(home / "certs/server.crt"), "eku_missing_client_auth"),
+        (_other_ca(tmp_path), "issuer_unknown"),
+    ):
+        outcome = call(home, "client", "add", reason, "--cert", cert)
+        assert outcome.code == 0
+        assert f": {reason}\n" in outcome.out
+        assert "✔ may be vouched for by: trust set default" in outcome.out
+    good = done(home, "client", "add", "good", "--cert", _cert(home, "good"))
+    assert good["problems"] == []
+
+
+def _other_ca(folder: Path) -> str:
+    done(folder, "ca", "init")
+    return str(done(folder, "ca", "issue", "elsewhere")["certificate"])

@@ -14,6 +14,7 @@ import typer.main
 from app.cli import build, main
 from app.cli.escape import command_line, escape
 from app.cli.page import Page
+from app.cli.session import advice
 from tests.kit.command import ROOT, call, clean, run
 
 LOOKING = [
@@ -152,6 +153,33 @@ def test_advice_names_the_home(home: Path) -> None:
     """A command in a message repeats the --home that was given, so that it can be pasted."""
     error = json.loads(call(home, "client", "show", "x", "--json").err)["error"]
     assert error["do_this"] == f"certbound client list --home {home}"
+
+
+def test_advice_names_the_home_of_the_environment(home: Path, tmp_path: Path) -> None:
+    """Also where CERTBOUND_HOME named it: the next terminal does not have that variable."""
+    environment = {"CERTBOUND_HOME": str(home)}
+    for words in (("client", "show", "x"), ("token", "inspect", "x", "--home", "else")):
+        outcome = run(tmp_path, *words, environment=environment)
+        lines = [line for line in outcome.err.splitlines() if "-m app" in line]
+        assert all(line.endswith(f"--home {home}") for line in lines)
+    assert str(home) not in run(home, "client", "show", "x", environment=environment).err
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("certbound a b", "certbound a b --home H"),
+        ("Do this: certbound a", "Do this: certbound a --home H"),
+        ("rm -- x && certbound a", "rm -- x && certbound a --home H"),
+        ("So: certbound a && certbound b 'c d'", "So: certbound a --home H && certbound b 'c d' --home H"),
+        ("certbound a, then b", "certbound a, then b"),
+        ("a certbound home", "a certbound home"),
+    ],
+)  # fmt: skip
+def test_advice(monkeypatch: pytest.MonkeyPatch, text: str, told: str) -> None:
+    """A command at the end of advice gets the home; a sentence about commands stays as it is."""
+    monkeypatch.setattr(sys, "argv", ["certbound"])
+    assert advice(text, Path("H")) == told
 
 
 def test_main_returns_the_code(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from app.cli import build
 from app.config import load
 from tests.kit.certs import issue
-from tests.kit.command import call, done, run
+from tests.kit.command import call, done, refused, run
 
 MADE = ("ca", "server", "bot")
 
@@ -117,3 +117,32 @@ def test_either_database(empty_url: str, tmp_path: Path) -> None:
     assert call(tmp_path, "config", "check", environment=environment).code == 0
     cert = str(tmp_path / "certs/bot.crt")
     assert call(tmp_path, "doctor", "cert", cert, environment=environment).code == 0
+
+
+def test_never_a_second_sealing_key(home: Path) -> None:
+    """Where signing keys are sealed, a lost sealing key is not replaced: a new one opens nothing."""
+    key = home / "certs/sealing.key"
+    text = key.read_text()
+    for broken in (None, "junk\n", f"{'A' * 43}\n"):
+        key.unlink()
+        if broken is not None:
+            key.touch(mode=0o600)
+            key.write_text(broken)
+        for command in (("quickstart",), ("serve",), ("key", "rotate", "--force")):
+            error = refused(home, *command, code=3)
+            assert error["do_this"].startswith(f"Restore {key} from its backup.")
+        check = call(home, "config", "check")
+        assert check.code == 1
+        assert "This home's signing keys are lost: start over" in check.out
+        assert key.exists() == (broken is not None)
+        key.touch(mode=0o600)
+    key.write_text(text)
+    assert call(home, "config", "check").code == 0
+
+
+def test_a_sealing_key_that_others_may_read(home: Path) -> None:
+    """The mode is what is wrong, so the mode is what is to be changed."""
+    key = home / "certs/sealing.key"
+    key.chmod(0o644)
+    assert f"do this: chmod 600 {key}\n" in call(home, "config", "check").out
+    assert refused(home, "quickstart", code=3)["do_this"] == f"chmod 600 {key}"

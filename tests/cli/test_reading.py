@@ -1,6 +1,7 @@
 """Settings, schema, audit trail and doctor: commands that look and tell."""
 
 import json
+import shlex
 import ssl
 from pathlib import Path
 
@@ -164,16 +165,59 @@ def test_audit_tail_counts(home: Path) -> None:
 
 
 def test_doctor_without_a_client(home: Path) -> None:
-    """Without --client every enabled client is tried, and the nearest miss is examined."""
+    """Without --client every enabled client is tried; who bears the name is examined, or nobody."""
     good = call(home, "doctor", "cert", str(home / "certs/bot.crt"))
     assert good.code == 0
     assert "✔ authenticates: bot" in good.out
-    bad = call(home, "doctor", "cert", str(home / "certs/server.crt"))
+    uri = ("--san-uri", "spiffe://dev.local/bot")
+    wrong = done(home, "ca", "issue", "wrong", "--server", *uri)["certificate"]
+    bad = call(home, "doctor", "cert", wrong)
     assert bad.code == 1
     assert "nearest: bot" in bad.out
     last = bad.out.splitlines()[-1]
     assert last.startswith("✘ ")
     assert "401 invalid_client (eku_missing_client_auth)" in last
+    nobody = call(home, "doctor", "cert", str(home / "certs/server.crt"))
+    assert nobody.code == 1
+    assert "✘ authenticates: nobody" in nobody.out
+    assert "✘ usage: eku_missing_client_auth" in nobody.out
+    assert "bot" not in nobody.out.replace(str(home), "")
+
+
+def _pasted(home: Path, line: str) -> None:
+    """Do what the printed line says."""
+    for command in line.strip().split(" && "):
+        words = shlex.split(command)
+        assert words[0] == "certbound"
+        assert words[-2:] == ["--home", str(home)]
+        done(home, *words[1:-2])
+
+
+def test_doctor_registers_whom_nobody_knows(home: Path, tmp_path: Path) -> None:
+    """For a good certificate of nobody's a command registers it under the set that vouches."""
+    done(tmp_path, "ca", "init")
+    done(home, "trust", "add", "mine", str(tmp_path / "certs/ca.crt"))
+    for options in ((), ("--self-signed",)):
+        cert = done(tmp_path, "ca", "issue", f"new{len(options)}", *options)["certificate"]
+        lines = call(home, "doctor", "cert", cert).out.splitlines()
+        _pasted(home, next(line for line in lines if " client add " in line))
+        assert done(home, "doctor", "cert", cert, "--client", f"new{len(options)}")
+
+
+def test_doctor_names_the_trust_set_that_would_do(home: Path, tmp_path: Path) -> None:
+    """A CA pinned in a set that does not count: said so, and the printed line mends it."""
+    done(tmp_path, "ca", "init")
+    done(home, "trust", "add", "mine", str(tmp_path / "certs/ca.crt"))
+    cert = done(tmp_path, "ca", "issue", "report")["certificate"]
+    done(home, "client", "add", "report", "--cert", cert, "--scope", "api:read")
+    outcome = call(home, "doctor", "cert", cert, "--client", "report")
+    assert "is pinned in trust set mine, but report counts only default" in outcome.out
+    label = "do this: Only if you know this certificate is the client's: "
+    [line] = [line for line in outcome.out.splitlines() if label in line]
+    _pasted(home, line.partition(label)[2])
+    assert done(home, "doctor", "cert", cert, "--client", "report")["answer"]["status"] == 200
+    client = done(home, "client", "show", "report")["client"]
+    assert (client["trust_sets"], client["scope"]) == (["mine"], "api:read")
 
 
 def test_doctor_advice_is_filled_in(home: Path) -> None:

@@ -152,9 +152,10 @@ def test_what_is_no_token(home: Path, token: str) -> None:
 
 
 def test_serve_says_where_it_stands(server: Running) -> None:
-    """The start is announced: issuer, metadata, both token endpoints, anchors, database, DEV."""
+    """The start is announced: addresses, issuer, both token endpoints, anchors, database, DEV."""
     log = (server.home / "server.log").read_text()
     for text in (
+        f"✔ listening on: 127.0.0.1:{server.port} and 127.0.0.1:{server.mtls_port}",
         f"✔ issuer: {server.issuer}",
         f"metadata: {server.issuer}/.well-known/oauth-authorization-server",
         f"✔ token endpoint: {server.token_url}",

@@ -73,7 +73,11 @@ def test_a_reader_sees_what_the_document_shows(document: Path, tmp_path: Path) -
     if not every:
         return
     wanting = {tool for block in every for tool in block.needs if shutil.which(tool) is None}
-    with reading(tmp_path, path_is_set=document.name != "README.md") as reader:
+    with reading(
+        tmp_path,
+        path_is_set=document.name != "README.md",
+        server_is_up=document.name != "production.md",  # it starts one of its own
+    ) as reader:
         complaints = [
             complaint
             for block in every
@@ -156,7 +160,7 @@ def test_quoted_files_are_quoted_as_they_are() -> None:
 
 @pytest.mark.timeout(240)
 def test_python_snippets_print_a_bound_token(tmp_path: Path) -> None:
-    """Each ends with a token bound to its certificate, and docs/tokens.md names all that is in it."""
+    """Each prints a bound token, all whose parts docs/tokens.md names, or the `error_ref` of a refusal."""
     snippets = [b for b in blocks(texts()["docs/libraries.md"]) if b.language == "python"]
     assert len(snippets) == 3
     documented = _first_column("## What is in it")
@@ -171,6 +175,10 @@ def test_python_snippets_print_a_bound_token(tmp_path: Path) -> None:
             told, code = reader.run(f"certbound token inspect {token.strip()} --cert certs/bot.crt")
             assert code == 0, told
             assert "✔ binding: bound to this certificate" in told
+        reader.run("certbound client disable bot")
+        for number in range(len(snippets)):
+            told, code = reader.run(f"{sys.executable} snippet{number}.py")
+            assert (code, '"error_ref":"' in told) == (1, True), told
 
 
 def _first_column(heading: str) -> tuple[set[str], set[str]]:

@@ -65,14 +65,13 @@ def _ill_formed(world: World) -> Iterator[Hostile]:
     yield Hostile("cn_is_an_integer", "dn", (number,), key, bad, wire=False)
     crowd = name(*([("OU", "x")] * 300), C, O, CN)
     yield _case("dn_of_three_hundred_rdns", world, crowd, client="dn", reason=bad)
-    names = san(dns=[DNS, *(f"b{n}" for n in range(1000))])
-    yield _case("san_of_a_thousand_and_one", world, name(C, O, CN), names, client="dns", reason=bad)
+    names = san(dns=[DNS, *(f"b{n}" for n in range(100))])
+    yield _case("san_of_a_hundred_and_one", world, name(C, O, CN), names, client="dns", reason=bad)
     for label, more in (
         ("dns_with_nul", san(dns=[DNS + "\0.evil.example"])),
         ("dns_with_newline", san(dns=[DNS + "\n"])),
         ("uri_with_nul", san(uri=[URI + "\0"])),
         ("email_with_nul", san(email=[EMAIL + "\0"])),
-        ("directory_name_with_nul", san(directory=[name(("CN", "bot\0"))])),
     ):
         yield _case(f"san_{label}", world, name(C, O, CN), more, client="dn", reason=bad)
 
@@ -106,7 +105,7 @@ def _distinguished(world: World) -> Iterator[Hostile]:
         "non_breaking_blank": name(C, O, ("CN", "bot\u00a0")),
         "combining_mark": name(C, O, ("CN", "bot\u0301")),
         "value_is_no_string": name(C, O, ("x500UniqueIdentifier", b"\0bot", 0x03)),
-        "two_hundred_rdns": name(*([("OU", "x")] * 197), C, O, CN),
+        "a_hundred_rdns": name(*([("OU", "x")] * 97), C, O, CN),
         "ten_kilobytes_in_cn": name(C, O, ("CN", "bot" + "x" * 10_000)),
         "injection": name(C, O, ("CN", "bot' or 1=1--${jndi:ldap://x}*)(uid=*")),
     }
@@ -138,7 +137,7 @@ def _alternative(world: World) -> Iterator[Hostile]:
             "as_uri": san(uri=[f"https://{DNS}"]),
             "in_bare_uri": san(uri=[DNS]),
             "as_directory_name": san(directory=[name(("CN", DNS))]),
-            "many_others": san(dns=[f"bot{n}.kit.example" for n in range(800)]),
+            "many_others": san(dns=[f"bot{n}.kit.example" for n in range(100)]),
         },
         "uri": {
             "other_case": san(uri=[URI.replace("kit", "KIT")]),

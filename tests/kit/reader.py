@@ -89,10 +89,11 @@ class Reader:
 
 
 @contextmanager
-def reading(home: Path, *, path_is_set: bool = True) -> Iterator[Reader]:
+def reading(home: Path, *, path_is_set: bool = True, server_is_up: bool = True) -> Iterator[Reader]:
     """A home as `scripts/serve` leaves it, its server up, and a shell in it.
 
     The repository's ``tests`` folder is there too. `path_is_set`: ``certbound`` is on the PATH.
+    `server_is_up`: the server goes on; otherwise it has ended, and its ports are free again.
     """
     program = home / ".venv" / "bin" / "certbound"
     program.parent.mkdir(parents=True)
@@ -121,13 +122,19 @@ def reading(home: Path, *, path_is_set: bool = True) -> Iterator[Reader]:
     server = Running(home, port, mtls_port, serving, settings)
     try:
         wait_ready(server)
+        if not server_is_up:
+            _stop(serving)
         paths = environment["PATH"]
         environment["PATH"] = f"{program.parent}:{paths}" if path_is_set else paths
         with _shell(home, environment) as shell:
             yield Reader(server, shell, made.stdout + log.read_text())
     finally:
-        serving.send_signal(signal.SIGTERM)
-        serving.wait(20)
+        _stop(serving)
+
+
+def _stop(serving: "subprocess.Popen[str]") -> None:
+    serving.send_signal(signal.SIGTERM)
+    serving.wait(20)
 
 
 @contextmanager

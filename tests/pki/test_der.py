@@ -81,3 +81,31 @@ def test_impossible_object_identifiers(dotted: str) -> None:
     """X.660 has three roots and forty arcs under the first two."""
     with pytest.raises(ValueError, match=r"."):
         der.oid_content(dotted)
+
+
+@settings(max_examples=200)
+@given(
+    st.recursive(st.binary(max_size=3), lambda below: st.lists(below, max_size=4), max_leaves=20)
+)
+def test_counting_counts_every_element(tree: object) -> None:
+    """At all depths, and no further than it is allowed to."""
+
+    def encoded(node: object) -> tuple[bytes, int]:
+        if isinstance(node, bytes):
+            return der.encode(der.OCTET_STRING, node), 1
+        assert isinstance(node, list)
+        parts = [encoded(each) for each in node]
+        content = b"".join(part for part, _ in parts)
+        return der.encode(der.SEQUENCE, content), 1 + sum(number for _, number in parts)
+
+    data, number = encoded(tree)
+    assert der.count(data, number) == number
+    with pytest.raises(ValueError, match="more than"):
+        der.count(data, number - 1)
+
+
+@pytest.mark.parametrize("inner", [b"\x04\x7f\x00", b"\x30\x03\x04\x7f\x00", b"\x1f\x00", b"\x04"])
+def test_nothing_hides_from_the_count(inner: bytes) -> None:
+    """A length that points past its parent would jump over what follows."""
+    with pytest.raises(ValueError, match=r"."):
+        der.count(der.encode(der.SEQUENCE, inner) + b"\x05\x00" * 300, 100)

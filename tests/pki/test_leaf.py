@@ -97,7 +97,14 @@ def test_random_octets_raise_nothing_but_value_error(octets: bytes) -> None:
         read_leaf(octets)
 
 
-def test_a_parser_panic_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def unseen() -> bytes:
+    """A certificate that nobody read before."""
+    leaf_module._remembered.cache_clear()
+    return _HONEST
+
+
+def test_a_parser_panic_is_a_refusal(monkeypatch: pytest.MonkeyPatch, unseen: bytes) -> None:
     """A panic inside the Rust parser, a BaseException, does not end the worker."""
     panic = type("PanicException", (BaseException,), {})
 
@@ -106,12 +113,13 @@ def test_a_parser_panic_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(x509, "load_der_x509_certificate", load)
     with pytest.raises(ValueError, match="gave up"):
-        read_leaf(_HONEST)
+        read_leaf(unseen)
+    leaf_module._remembered.cache_clear()  # the others read the same one
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
 def test_an_interrupt_is_not_swallowed(
-    monkeypatch: pytest.MonkeyPatch, kind: type[BaseException]
+    monkeypatch: pytest.MonkeyPatch, unseen: bytes, kind: type[BaseException]
 ) -> None:
     """Guarding against panics must not make the server unstoppable."""
 
@@ -120,11 +128,76 @@ def test_an_interrupt_is_not_swallowed(
 
     monkeypatch.setattr(x509, "load_der_x509_certificate", load)
     with pytest.raises(kind):
-        read_leaf(_HONEST)
+        read_leaf(unseen)
 
 
 def test_size_is_capped_before_parsing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Untrusted octets meet the cap before any parser."""
-    monkeypatch.setattr(leaf_module, "_outline", lambda _: pytest.fail("parsed"))
+    monkeypatch.setattr(leaf_module, "read_outline", lambda _: pytest.fail("parsed"))
     with pytest.raises(ValueError, match="more than"):
         read_leaf(bytes(leaf_module.MAX_BYTES + 1))
+
+
+def test_elements_are_counted_before_parsing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No parser gets to see what would make thousands of objects, wherever in it they are."""
+    monkeypatch.setattr(x509, "load_der_x509_certificate", lambda _: pytest.fail("parsed"))
+    many = [name(("CN", "x"))] * 200
+    for draft in (
+        _WORLD.draft(subject=name(*([("CN", "x")] * 200))),
+        _WORLD.draft(san(directory=many)),
+        _WORLD.draft(ca.Extension("2.5.29.18", san(directory=many).value)),
+        _WORLD.draft(*(ca.Extension(f"1.2.{n}.3", b"") for n in range(1, 200))),
+    ):
+        with pytest.raises(ValueError, match="more than 512 DER elements"):
+            read_leaf(_WORLD.root.sign(draft))
+
+
+def test_what_nobody_opens_is_not_counted() -> None:
+    """A private extension may hold a book, DER or not."""
+    book = ca.Extension("1.3.6.1.4.1.99999.7", b"\x30\x80\xff" + b"\x05\x00" * 4000)
+    assert read_leaf(_WORLD.root.sign(_WORLD.draft(book))).elements < 100
+
+
+def test_a_hundred_alternative_names_are_the_most() -> None:
+    """Public CAs give as many."""
+    hundred = [f"b{n}" for n in range(100)]
+    facts = describe(_WORLD.root.sign(_WORLD.draft(san(dns=hundred))))
+    assert len(facts.sans) == 100
+    with pytest.raises(ValueError, match="more than 100"):
+        describe(_WORLD.root.sign(_WORLD.draft(san(dns=[*hundred, "b"]))))
+
+
+def test_a_directory_name_in_the_san_is_no_name_here() -> None:
+    """RFC 8705 cannot match one: it is neither shown nor judged."""
+    deceptive = san(directory=[name(("CN", "bot\0"))], uri=["urn:a"])
+    facts = describe(_WORLD.root.sign(_WORLD.draft(deceptive)))
+    assert facts.sans == ("URI:urn:a",)
+
+
+def test_reading_is_remembered_refused_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second look costs nothing, gives the same, and holds on to no exception."""
+    leaf_module._remembered.cache_clear()
+    bad = _HONEST + b"\0"
+    first = read_leaf(_HONEST)
+    with pytest.raises(ValueError, match="truncated") as once:
+        read_leaf(bad)
+    monkeypatch.setattr(leaf_module, "read_outline", lambda _: pytest.fail("read again"))
+    assert read_leaf(bytes(bytearray(_HONEST))) is first
+    with pytest.raises(ValueError, match="truncated") as twice:
+        read_leaf(bad)
+    assert str(twice.value) == str(once.value)
+    assert twice.value is not once.value
+
+
+def test_shortness_of_memory_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process in need must not lock a client out for good."""
+
+    def load(_: bytes) -> x509.Certificate:
+        raise MemoryError
+
+    leaf_module._remembered.cache_clear()
+    with monkeypatch.context() as starved:
+        starved.setattr(x509, "load_der_x509_certificate", load)
+        with pytest.raises(MemoryError):
+            read_leaf(_HONEST)
+    assert read_leaf(_HONEST).facts.key == "EC P-256"

@@ -180,8 +180,8 @@ def test_the_suggested_command_is_safe_to_paste() -> None:
     """A stranger's words never enter a command."""
     subject = name(("CN", "$(touch /tmp/x)'; rm -rf ~ #"))
     _, action = outcome(presented(subject), "subject_dn", "CN=bot")
-    command = action.partition("register its name: ")[2]
-    assert command == "certbound client add ID --method tls_client_auth --cert FILE"
+    command = action.partition("the client's: ")[2]
+    assert command == "certbound client remove ID && certbound client add ID --cert FILE"
 
 
 def test_a_mismatch_ends_the_login() -> None:

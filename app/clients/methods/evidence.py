@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from app.clients.model import Client
 from app.clients.registry import Registry
 from app.jose.jwks import ClientKey
+from app.pki.revocation import NO_SOURCE, RevocationSource
 from app.tls.peer import PeerCertificate
 
 RemoteKeyReader = Callable[[str, int], tuple[ClientKey, ...] | None]
@@ -21,3 +22,5 @@ class Evidence:
     registry: Registry
     remote_keys: RemoteKeyReader
     now: int
+    revocation: RevocationSource = NO_SOURCE
+    """What is known of revocation; nothing by default, so a policy that is on refuses."""

@@ -12,7 +12,9 @@ from app.clients.model import Client
 from app.clients.vouching import Registered
 from app.errors import Examination, Finding, Reason, Refused
 from app.pki import check, names, spiffe
+from app.pki.anchors import TrustSet
 from app.pki.check import TrustedCertificate
+from app.pki.links import Link
 from app.pki.spiffe import IdPattern
 from app.pki.subject_match import PresentedNames
 
@@ -29,7 +31,7 @@ def authenticate(exam: Examination, evidence: Evidence) -> TrustedCertificate:
     registered = _registered(exam, evidence.client)
     try:
         trust_sets = vouching.trust_sets(exam, evidence, registered)
-        trusted = check.by_path(exam, evidence.peer, trust_sets, evidence.now)
+        trusted = check.by_path(exam, evidence.peer, trust_sets, evidence.now, evidence.revocation)
     except Refused:
         if exam.thorough:  # for the doctor, who shows every problem at once; nothing is trusted
             with suppress(ValueError):
@@ -37,6 +39,20 @@ def authenticate(exam: Examination, evidence: Evidence) -> TrustedCertificate:
         raise
     _examine_name(exam, trusted.names, registered)
     return trusted
+
+
+def links_to_ask(evidence: Evidence) -> tuple[tuple[Link, ...], TrustSet] | None:
+    """What `authenticate` would ask about revocation, and of whom; None: nothing.
+
+    For fetching answers before the decision, which itself waits for nobody.
+    """
+    exam = Examination()
+    try:
+        registered = _registered(exam, evidence.client)
+        trust_sets = vouching.trust_sets(exam, evidence, registered)
+    except Refused:
+        return None
+    return check.links_to_ask(evidence.peer, trust_sets, evidence.now)
 
 
 def _registered(exam: Examination, client: Client) -> tuple[Registered, ...]:

@@ -1,0 +1,180 @@
+"""What a server does beside answering: follow the registry, rotate, fetch, forget, warn.
+
+Every kind of work runs on its own clock and fails alone: a failure is logged and tried again.
+None of it decides anything. A decision that meets material too old fails closed by itself.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+
+from app import clock
+from app.audit import CertificateEvidence, CertificateExpiring, CrlReplaced
+from app.clients.bundles import LOOK_INTERVAL, Bundles
+from app.config import Settings
+from app.endpoints.door import Door
+from app.keys import rotate
+from app.keys.seal import SealingKey
+from app.pki.anchors import TrustSet
+from app.pki.crl import LoadedCrl
+from app.pki.crl_fetch import CrlFetcher
+from app.store import audit, crls, notices, tokens, uses
+from app.store.crls import CrlRow
+from app.store.engine import Database, StoreUnavailable
+from app.store.registry import change
+from app.telemetry import log
+
+REFRESH_INTERVAL = 1.0
+"""Seconds between looks at the registry version. Only comfort: every decision checks it anyway."""
+FETCH_INTERVAL = 5.0
+"""Seconds between looks at which CRL is due."""
+UPKEEP_INTERVAL = 60.0
+"""Seconds between looks at key rotation, expired rows and certificates that end."""
+PURGE_BATCH = 1000
+"""Rows per transaction: some 10 ms of the one write lock SQLite has."""
+SKEW = 60
+"""Seconds a resource's clock may be behind: it may still ask about a token that expired here."""
+USES_KEPT = 90 * 86_400
+"""Seconds that a certificate's last use is remembered: a quarter, as long as a certificate."""
+NOTICE_BEFORE = (30 * 86_400, 7 * 86_400, 86_400)
+"""Seconds before a certificate ends at which the audit says so, once each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """The background work of one process, on its event loop."""
+
+    door: Door
+    database: Database
+    settings: Settings
+    sealing_key: SealingKey
+    bundles: Bundles
+    crl_fetcher: CrlFetcher
+
+    def works(self) -> list[Awaitable[None]]:
+        """One endless coroutine per kind of work; cancel them to stop."""
+        return [
+            _every(REFRESH_INTERVAL, "registry refresh", self._refresh),
+            _every(UPKEEP_INTERVAL, "upkeep", partial(asyncio.to_thread, self._round)),
+            _every(FETCH_INTERVAL, "CRL fetch", self._fetch_crls),
+            _every(LOOK_INTERVAL, "bundle refresh", self.bundles.refresh_once),
+        ]
+
+    async def close(self) -> None:
+        """End what is being fetched."""
+        self.door.revocation.close()
+        await self.bundles.close()
+        await self.door.ocsp.close()
+
+    async def _refresh(self) -> None:
+        """Follow the registry, so that metadata and key set show changes within about a second."""
+        try:
+            await asyncio.to_thread(self.door.snapshots.refresh)
+        except StoreUnavailable:
+            self.door.lifecycle.store_answers = False
+            raise
+        self.door.lifecycle.store_answers = True
+
+    async def _fetch_crls(self) -> None:
+        await self.crl_fetcher.round(self.door.snapshots.current.asked_about("crl"))
+
+    def _round(self) -> None:
+        now = clock.now()
+        rotate.upkeep(
+            self.database,
+            self.sealing_key,
+            self.settings.signing_algorithm,
+            now,
+            lifetime=self.settings.key_lifetime,
+            token_lifetime=self.settings.access_token_lifetime,
+            actor="server",
+        )
+        _purge(self.database, now)
+        _warn(self.database, now)
+
+
+def _purge(database: Database, now: int) -> None:
+    """Delete what nobody may ask for any more, in short transactions that others fit between."""
+    while True:
+        with database.begin() as transaction:
+            gone = tokens.purge_expired(transaction, now - SKEW, batch=PURGE_BATCH)
+        if gone < PURGE_BATCH:
+            break
+    while True:
+        with database.begin() as transaction:
+            gone = uses.forget(transaction, now - USES_KEPT, batch=PURGE_BATCH)
+        if gone < PURGE_BATCH:
+            break
+
+
+def _warn(database: Database, now: int) -> None:
+    """Write into the audit which certificates in use end soon, once per certificate and threshold."""
+    with database.read() as conn:
+        ending = uses.expiring(conn, now + max(NOTICE_BEFORE))
+    for use in ending:
+        threshold = min(t for t in NOTICE_BEFORE if use.not_after - now <= t)
+        with database.begin() as conn:
+            if not notices.first(conn, use.client_id, use.thumbprint, threshold, now):
+                continue
+            audit.append_admin(
+                conn,
+                CertificateExpiring(
+                    actor="server",
+                    client_id=use.client_id,
+                    certificate=CertificateEvidence(
+                        thumbprint=use.thumbprint,
+                        subject=use.subject,
+                        issuer=use.issuer,
+                        serial=use.serial,
+                        not_after=use.not_after,
+                        trust_set=use.trust_set,
+                    ),
+                    details={"within_seconds": threshold},
+                ),
+            )
+        log().warning(
+            "certificate.expiring",
+            client_id=use.client_id,
+            thumbprint=use.thumbprint,
+            ends=clock.iso(use.not_after),
+        )
+
+
+def deliver(database: Database, trust_set: TrustSet, crl: LoadedCrl, der: bytes) -> bool:
+    """Store a fetched list for every process; False when a newer one is there."""
+    row = CrlRow(
+        trust_set=trust_set.name,
+        issuer_key=crl.issuer_key,
+        digest=crl.digest,
+        number=str(crl.number),
+        this_update=crl.this_update,
+        next_update=crl.next_update,
+        loaded_at=clock.now(),
+        entries=crl.entries.count,
+        partition=crl.partition,
+    )
+    details: dict[str, object] = {
+        "trust_set": row.trust_set,
+        "number": row.number,
+        "partition": row.partition,
+        "entries": row.entries,
+        "sha256": row.digest,
+    }
+    with change(database) as conn:
+        if not crls.replace_crl(conn, row, der):
+            return False
+        audit.append_admin(conn, CrlReplaced(actor="server", details=details))
+    return True
+
+
+async def _every(seconds: float, name: str, work: Callable[[], Awaitable[None]]) -> None:
+    """Do `work` again and again; what fails once is logged and tried again, never fatal."""
+    while True:
+        try:
+            await work()
+        except StoreUnavailable as error:
+            log().warning("store.unavailable", during=name, cause=repr(error))
+        except Exception as error:  # noqa: BLE001 - upkeep must outlive one bad round
+            log().exception("upkeep.failed", during=name, exc_info=error)
+        await asyncio.sleep(seconds)
