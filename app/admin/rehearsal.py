@@ -15,7 +15,7 @@ from app.admin.desk import Desk
 from app.admin.doctor import Diagnosis
 from app.admin.identity import Credential, readable
 from app.admin.life_cycle import LifeCycle, life_cycle
-from app.clients.methods import self_signed_tls_client_auth
+from app.errors import Reason
 from app.pki.check import CertificateFacts
 from app.store import holders, tokens
 from app.store.holders import HolderRow
@@ -34,8 +34,8 @@ class Rehearsal:
     diagnosis: Diagnosis
     at: int
     """The moment of the verdict: now, or when the certificate begins."""
-    registered: bool
-    """Whether it is registered already, or need not be."""
+    needs_registration: bool
+    """The verdict is as if it were registered, which comes first."""
     same_key: bool
     """Whether it has the key of a certificate the client has; the key then is not renewed."""
     outstanding: Outstanding
@@ -62,16 +62,15 @@ def rehearse(desk: Desk, client_id: str, path: Path) -> Rehearsal:
     facts = readable(path, chain[0])
     before = life_cycle(desk, client_id)
     now = clock.now()
-    if facts.not_after <= now:
-        at = now
-    else:
-        at = max(now, facts.not_before)
-    known = _is_known(before, facts)
-    addition = None
-    if not known and before.client.jwks_uri is None:
-        found = Credential("certificate", facts.spki_sha256, facts.spki_der, chain[0], facts)
-        addition = found.row(client_id, now)
-    examiner = doctor.examiner(desk, chain, [client_id], registered=addition, at=at)
+    at = now if facts.not_after <= now else max(now, facts.not_before)
+    diagnosis = doctor.examiner(desk, chain, [client_id], at=at).diagnose(client_id)
+    needs_registration = _is_unregistered(before, diagnosis)
+    if needs_registration:
+        credential = Credential(
+            "certificate", facts.spki_sha256, facts.spki_der, chain[0], facts
+        ).row(client_id, now)
+        examiner = doctor.examiner(desk, chain, [client_id], registered=credential, at=at)
+        diagnosis = examiner.diagnose(client_id)
     with desk.db.read() as conn:
         outstanding = tokens.outstanding(conn, now, client_id=client_id)
         by_certificate = {
@@ -89,9 +88,9 @@ def rehearse(desk: Desk, client_id: str, path: Path) -> Rehearsal:
     return Rehearsal(
         before,
         facts,
-        examiner.diagnose(client_id),
+        diagnosis,
         at,
-        known,
+        needs_registration,
         _has_key(before, facts),
         outstanding,
         by_certificate,
@@ -99,12 +98,12 @@ def rehearse(desk: Desk, client_id: str, path: Path) -> Rehearsal:
     )
 
 
-def _is_known(before: LifeCycle, facts: CertificateFacts) -> bool:
-    if before.client.auth_method != self_signed_tls_client_auth.NAME:
-        return True
-    return any(
-        one.credential is not None and one.credential.thumbprint == facts.thumbprint
-        for one in before.standings
+def _is_unregistered(before: LifeCycle, diagnosis: Diagnosis) -> bool:
+    refusal = diagnosis.refusal
+    return (
+        refusal is not None
+        and refusal.finding.reason is Reason.THUMBPRINT_UNREGISTERED
+        and before.client.jwks_uri is None
     )
 
 

@@ -1,10 +1,15 @@
 """Moments as people read and write them. Everything is UTC or says its offset."""
 
+import re
 from datetime import datetime
 
 import typer
 
 from app import clock
+
+_PART = re.compile(r"([0-9]{1,6})([dhms])")
+_DURATION = re.compile(r"(?:[0-9]{1,6}[dhms]){1,4}")
+_UNITS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
 
 
 def moment(text: str, option: str) -> int:
@@ -25,16 +30,31 @@ def moment(text: str, option: str) -> int:
     return int(parsed.timestamp())
 
 
+def duration(text: str, option: str) -> int:
+    """Seconds of ``7d``, ``12h``, ``30m``, ``90s`` or several of them in a row, such as ``1d12h``.
+
+    Raises:
+        typer.BadParameter: it is none, or a number without a unit.
+
+    """
+    if _DURATION.fullmatch(text) is None:
+        raise typer.BadParameter(
+            "must be a duration with its unit, such as 7d, 12h, 30m or 1d12h", param_hint=option
+        )
+    return sum(int(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+
+
 def until(seconds: int | None) -> str:
     """A date and how far it is: ``2026-11-22T13:50:00Z (in 6 days)``."""
     if seconds is None:
         return ""
     distance = seconds - clock.now()
-    span = _span(abs(distance))
+    span = span(abs(distance))
     return f"{clock.iso(seconds)} ({f'in {span}' if distance > 0 else f'{span} ago'})"
 
 
-def _span(seconds: int) -> str:
+def span(seconds: int) -> str:
+    """A length of time in its largest unit, rounded down: ``6 days``."""
     for size, unit in ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second")):
         if seconds >= size:
             count = seconds // size

@@ -1,18 +1,18 @@
-"""``certbound trust``: which CA certificates may vouch for clients."""
+"""``certbound trust``: which CA certificates may vouch for clients, for whom, and on what terms."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from app import clock
 from app.admin import trust
+from app.admin.trust_removal import Removal
+from app.cli import trust_pages, trust_terms
 from app.cli.dates import until
 from app.cli.desk import desk_of
 from app.cli.page import Page
 from app.cli.session import Session
 from app.cli.verb import group, verb
-from app.store.trust import TrustAnchorRow, TrustSetRow
 
 commands = group("Trust sets: CA certificates, pinned by hash, that may vouch for clients.")
 
@@ -26,18 +26,58 @@ Intermediate = Annotated[
         "--intermediate", help="Path material only: the certificates are not trusted by themselves."
     ),
 ]
+Description = Annotated[
+    str | None, typer.Option(metavar="TEXT", help="What the set is for, for people.")
+]
+Permit = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--permit",
+        metavar="PATTERN",
+        help="Names a new set may vouch for; see trust permit. Repeatable. Default: any.",
+    ),
+]
+Thumbprint = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="THUMBPRINT",
+        help="One certificate of the set, or its file; without it, the whole set.",
+    ),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Change nothing; say which clients would be stopped.")
+]
 
 
 @verb(commands, "add")
-def add(session: Session, name: Name, file: File, *, intermediate: Intermediate = False) -> Page:
-    """Pin CA certificates into a set; a new name makes a new set."""
+def add(
+    session: Session,
+    name: Name,
+    file: File,
+    *,
+    intermediate: Intermediate = False,
+    description: Description = None,
+    permit: Permit = None,
+) -> Page:
+    """Pin CA certificates into a set; a new name makes a new set.
+
+    In a set that exists they join those that are there: both count, until one is removed.
+    """
     with desk_of(session) as desk:
-        added = trust.add(desk, name, file, intermediates_only=intermediate)
-    page = Page({"trust_set": name, "added": [_anchor_members(row) for row in added]})
-    for row in added:
-        _add_anchor(page, row)
+        added = trust.add(
+            desk,
+            name,
+            file,
+            intermediates_only=intermediate,
+            description=description,
+            patterns=permit or (),
+        )
+        row = next(one for one in trust.listed(desk) if one.name == name)
+    page = Page({"trust_set": name, "added": [trust_pages.anchor_members(one) for one in added]})
+    for one in added:
+        trust_pages.add_anchor(page, one)
     if added:
-        page.ok("trust set", name)
+        page.ok("trust set", name, may_vouch_for=trust_pages.bounds_text(row))
     else:
         page.ok("trust set", f"{name} holds these certificates already")
     return page
@@ -45,50 +85,70 @@ def add(session: Session, name: Name, file: File, *, intermediate: Intermediate 
 
 @verb(commands, "list")
 def list_sets(session: Session) -> Page:
-    """Show every trust set and its certificates."""
+    """Show every trust set: certificates, bounds, revocation policy, CRLs and bundle."""
     with desk_of(session) as desk:
-        rows = trust.listed(desk)
-    page = Page({"trust_sets": [_members(row) for row in rows]})
-    for row in rows:
-        page.fact("trust set", row.name)
-        for anchor in row.anchors:
-            _add_anchor(page, anchor)
+        rows, crls = trust.listed(desk), trust.crls(desk)
     if not rows:
+        page = Page({"trust_sets": []})
         page.warn("no trust sets", "no client can authenticate by tls_client_auth")
         page.command("make one", *session.certbound("trust", "add", "default", "CA_FILE"))
-    return page
+        return page
+    return trust_pages.overview(session, rows, crls)
 
 
 @verb(commands, "remove")
-def remove(session: Session, name: Name) -> Page:
-    """Remove a set: no CA in it vouches for anybody any more."""
+def remove(
+    session: Session, name: Name, thumbprint: Thumbprint = None, *, dry_run: DryRun = False
+) -> Page:
+    """Remove one certificate of a set, or the whole set: it vouches for nobody any more."""
     with desk_of(session) as desk:
-        left = trust.remove(desk, name)
-    page = Page({"removed": name, "clients_naming_it": left})
-    page.ok("trust set removed", name)
-    if left:
-        page.warn("clients that still name it", ", ".join(left))
-    return page
+        removal = trust.remove(desk, name, thumbprint, dry_run=dry_run)
+    return _removal(session, removal, thumbprint, dry_run=dry_run)
 
 
-def _add_anchor(page: Page, row: TrustAnchorRow) -> None:
-    details = {"thumbprint": row.thumbprint, "ends": until(row.not_after)}
-    label = "anchor" if row.role == "anchor" else "intermediate"
-    if row.not_after <= clock.now():
-        page.bad(f"{label} (expired)", row.subject, **details)
-    else:
-        page.ok(label, row.subject, **details)
+verb(commands, "permit")(trust_terms.permit)
+verb(commands, "revocation")(trust_terms.revocation)
+verb(commands, "crl")(trust_terms.crl)
+verb(commands, "bundle")(trust_terms.bundle)
 
 
-def _anchor_members(row: TrustAnchorRow) -> dict[str, Any]:
-    return {
-        "x5t#S256": row.thumbprint,
-        "role": row.role,
-        "subject": row.subject,
-        "not_after": row.not_after,
-        "added_at": row.added_at,
+def _removal(session: Session, removal: Removal, thumbprint: str | None, *, dry_run: bool) -> Page:
+    stops = [one for one in removal.affected if one.outlook == "stops"]
+    page = Page(
+        {
+            "removed": removal.name,
+            "certificates": [trust_pages.anchor_members(one) for one in removal.members],
+            "whole_set": removal.whole,
+            "dry_run": dry_run,
+            "clients": [trust_pages.affected_members(one) for one in removal.affected],
+            "clients_naming_it": list(removal.naming),
+        }
+    )
+    what = f"trust set {'would be ' if dry_run else ''}removed"
+    if not removal.whole:
+        what = f"certificate {'would leave' if dry_run else 'left'} the trust set"
+    line = page.fact if dry_run else page.ok
+    line(what, removal.name if removal.whole else removal.members[0].subject)
+    words = {
+        "stops": "would stop authenticating" if dry_run else "cannot authenticate any more",
+        "unclear": "may stop: only its next login will tell" if dry_run else "may be stopped",
+        "goes on": "goes on",
     }
-
-
-def _members(row: TrustSetRow) -> dict[str, Any]:
-    return {"name": row.name, "certificates": [_anchor_members(one) for one in row.anchors]}
+    for one in removal.affected:
+        mark = {"stops": page.bad, "unclear": page.warn, "goes on": page.ok}[one.outlook]
+        mark(
+            one.client_id,
+            words[one.outlook],
+            last_used=until(one.last.last_used) if one.last else "never seen",
+            with_certificate=f"{one.last.thumbprint} {one.last.subject}" if one.last else "",
+            issued_by=one.last.issuer if one.last else "",
+            ends=until(one.last.not_after) if one.last else "",
+        )
+    if not removal.affected:
+        page.fact("no enabled client names it")
+    elif not dry_run and stops and removal.whole:
+        page.warn("clients that still name it", ", ".join(removal.naming))
+    if dry_run:
+        arguments = ["trust", "remove", removal.name, *([thumbprint] if thumbprint else [])]
+        page.command("do it", *session.certbound(*arguments))
+    return page

@@ -1,0 +1,188 @@
+"""Trust sets as lines and members."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from app import clock
+from app.admin.client_checks import bounds_of
+from app.admin.trust_removal import Affected
+from app.cli.dates import span, until
+from app.cli.page import Page
+from app.cli.session import Session
+from app.clients.bundles import is_stale, usable_for
+from app.store.crls import CrlRow
+from app.store.trust import BundleRow, RevocationRow, TrustAnchorRow, TrustSetRow
+
+
+def overview(session: Session, rows: Sequence[TrustSetRow], crls: Sequence[CrlRow]) -> Page:
+    """Every set, with what it holds and on which terms it vouches."""
+    page = Page()
+    sets = []
+    for row in rows:
+        own = [one for one in crls if one.trust_set == row.name]
+        sets.append(_members(row, own))
+        page.fact(
+            "trust set",
+            row.name,
+            description=row.description,
+            may_vouch_for=bounds_text(row),
+            trust_domain=row.trust_domain or "",
+        )
+        for anchor in row.anchors:
+            add_anchor(page, anchor)
+        if not any(one.role == "anchor" for one in row.anchors):
+            page.bad("anchors", f"{row.name} has none: it vouches for nobody")
+        if row.bundle is not None:
+            add_bundle(page, row.bundle)
+        _add_revocation(page, session, row, own)
+    page.members = {"trust_sets": sets}
+    return page
+
+
+def add_anchor(page: Page, row: TrustAnchorRow) -> None:
+    """One certificate of a set, as a line of `page`."""
+    details = {
+        "thumbprint": row.thumbprint,
+        "ends": until(row.not_after),
+        "added": clock.iso(row.added_at),
+    }
+    label = "anchor" if row.role == "anchor" else "intermediate"
+    if row.not_after <= clock.now():
+        page.bad(f"{label} (expired)", row.subject, **details)
+    else:
+        page.ok(label, row.subject, **details)
+
+
+def add_crl(page: Page, row: CrlRow, policy: RevocationRow) -> None:
+    """One CRL of a set, as a line of `page`."""
+    now = clock.now()
+    stale = now >= row.next_update or (
+        policy.max_staleness > 0 and now - row.this_update > policy.max_staleness
+    )
+    mark = page.bad if stale else page.ok
+    mark(
+        "CRL (stale)" if stale else "CRL",
+        f"number {row.number}, {row.entries} revoked",
+        part=row.partition,
+        made=f"{clock.iso(row.this_update)}, {span(max(now - row.this_update, 0))} old",
+        next_due=until(row.next_update),
+        loaded=clock.iso(row.loaded_at),
+    )
+
+
+def policy_text(policy: RevocationRow) -> str:
+    """A revocation policy in a line."""
+    if policy.mode == "off":
+        return "off: nobody is asked"
+    words = {
+        "hard": "hard: what is not known to be good is refused",
+        "soft": "soft: what is not known is let in",
+    }[policy.fail]
+    limit = f", answers at most {span(policy.max_staleness)} old" if policy.max_staleness else ""
+    return f"{policy.mode}, {words}{limit}"
+
+
+def bounds_text(row: TrustSetRow) -> str:
+    """The names a set may vouch for, for people."""
+    return " ".join(bounds_of(row).texts) or "any name"
+
+
+def anchor_members(row: TrustAnchorRow) -> dict[str, Any]:
+    """One certificate of a set as JSON members."""
+    return {
+        "x5t#S256": row.thumbprint,
+        "role": row.role,
+        "subject": row.subject,
+        "not_after": row.not_after,
+        "added_at": row.added_at,
+    }
+
+
+def crl_members(row: CrlRow) -> dict[str, Any]:
+    """One CRL as JSON members."""
+    return {
+        "issuer_key": row.issuer_key,
+        "partition": row.partition,
+        "number": int(row.number) if row.number else None,
+        "this_update": row.this_update,
+        "next_update": row.next_update,
+        "loaded_at": row.loaded_at,
+        "entries": row.entries,
+        "sha256": row.digest,
+    }
+
+
+def policy_members(row: RevocationRow) -> dict[str, Any]:
+    """A revocation policy as JSON members."""
+    return {
+        "mode": row.mode,
+        "fail": row.fail,
+        "max_staleness": row.max_staleness,
+        "urls": list(row.urls),
+    }
+
+
+def bundle_members(row: BundleRow | None) -> dict[str, Any] | None:
+    """Where anchors come from, as JSON members; None: pinned by hand."""
+    if row is None:
+        return None
+    return {
+        "source": row.source,
+        "sequence": row.sequence,
+        "refresh_hint": row.refresh_hint,
+        "fetched_at": row.fetched_at,
+        "usable_for": usable_for(row),
+        "stale": is_stale(row, clock.now()),
+    }
+
+
+def affected_members(one: Affected) -> dict[str, Any]:
+    """A client that names a set which goes, as JSON members."""
+    last = one.last
+    return {
+        "client_id": one.client_id,
+        "outlook": one.outlook.replace(" ", "_"),
+        "last_used": last.last_used if last else None,
+        "x5t#S256": last.thumbprint if last else None,
+        "subject": last.subject if last else None,
+        "issuer": last.issuer if last else None,
+        "not_after": last.not_after if last else None,
+    }
+
+
+def add_bundle(page: Page, row: BundleRow) -> None:
+    """Where anchors come from, as a line of `page`."""
+    now = clock.now()
+    stale = is_stale(row, now)
+    mark = page.bad if stale else page.ok
+    age = "never loaded" if row.fetched_at is None else f"{span(max(now - row.fetched_at, 0))} old"
+    mark(
+        "bundle (stale)" if stale else "bundle",
+        row.source,
+        sequence="none stated" if row.sequence is None else str(row.sequence),
+        age=age,
+        counts_for=span(usable_for(row)),
+    )
+
+
+def _add_revocation(page: Page, session: Session, row: TrustSetRow, crls: Sequence[CrlRow]) -> None:
+    policy = row.revocation
+    page.fact("revocation", policy_text(policy), sources=" ".join(policy.urls))
+    for one in crls:
+        add_crl(page, one, policy)
+    if policy.mode == "crl" and not crls and not policy.urls:
+        page.bad("CRL", f"none is loaded for {row.name}")
+        page.command("load one", *session.certbound("trust", "crl", row.name, "CRL_FILE"))
+
+
+def _members(row: TrustSetRow, crls: Sequence[CrlRow]) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "description": row.description,
+        "certificates": [anchor_members(one) for one in row.anchors],
+        "permitted": list(bounds_of(row).texts),
+        "trust_domain": row.trust_domain,
+        "bundle": bundle_members(row.bundle),
+        "revocation": policy_members(row.revocation),
+        "crls": [crl_members(one) for one in crls],
+    }

@@ -1,0 +1,184 @@
+"""``certbound trust permit | revocation | crl | bundle``: the terms on which a set vouches."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app import telemetry
+from app.admin import crl_file, trust, trust_bundle, trust_policy
+from app.admin.client_checks import bounds_of
+from app.admin.trust_policy import Policy
+from app.cli import trust_pages
+from app.cli.dates import duration, until
+from app.cli.desk import desk_of
+from app.cli.page import REFUSED, Page
+from app.cli.session import Session
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The trust set.")]
+Patterns = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="PATTERN",
+        help="dn:O=Acme,C=DE (subjects in it), dns:acme.example (and subdomains) or "
+        "spiffe:acme.example (a trust domain).",
+    ),
+]
+AnyName = Annotated[bool, typer.Option("--any", help="No bounds: any name.")]
+Mode = Annotated[str, typer.Argument(metavar="off|crl|ocsp", help="Whether and how it is asked.")]
+Hard = Annotated[
+    bool, typer.Option("--hard", help="Refuse what is not known to be good. The default.")
+]
+Soft = Annotated[
+    bool, typer.Option("--soft", help="Let in what is not known; what is known revoked stays out.")
+]
+Staleness = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DURATION", help="Oldest answer or copy that counts, such as 12h. Default: its own."
+    ),
+]
+Urls = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--url", metavar="URL", help="Where CRLs are fetched, repeatable; or the OCSP responder."
+    ),
+]
+Signer = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Certificate of a CRL signer that the CA certified."),
+]
+Crl = Annotated[Path, typer.Argument(metavar="FILE", help="The CRL, PEM or DER.")]
+Source = Annotated[
+    str, typer.Argument(metavar="FILE|URL", help="SPIFFE trust bundle: a file, or an https URL.")
+]
+TrustDomain = Annotated[
+    str, typer.Option(metavar="DOMAIN", help="The trust domain it is for, such as acme.example.")
+]
+
+
+def permit(
+    session: Session, name: Name, patterns: Patterns = None, *, any_name: AnyName = False
+) -> Page:
+    """Bound the names that a set may vouch for, replacing earlier bounds."""
+    if bool(patterns) == any_name:
+        raise typer.BadParameter("give patterns, or --any", param_hint="PATTERN")
+    with desk_of(session) as desk:
+        bounds = trust.permit(desk, name, patterns or ())
+    page = Page({"trust_set": name, "permitted": list(bounds.texts)})
+    page.ok("trust set", name, may_vouch_for=" ".join(bounds.texts) or "any name")
+    return page
+
+
+def revocation(
+    session: Session,
+    name: Name,
+    mode: Mode,
+    *,
+    hard: Hard = False,
+    soft: Soft = False,
+    max_staleness: Staleness = None,
+    url: Urls = None,
+    signer: Signer = None,
+) -> Page:
+    """Write down how revocation is judged for a set; it counts from the next request on."""
+    if mode not in ("off", "crl", "ocsp"):
+        raise typer.BadParameter("must be off, crl or ocsp", param_hint="off|crl|ocsp")
+    if (hard and soft) or (mode == "off" and (hard or soft)):
+        raise typer.BadParameter("give one of them, with crl or ocsp", param_hint="--hard --soft")
+    policy = Policy(
+        "off" if mode == "off" else "crl" if mode == "crl" else "ocsp",
+        "soft" if soft else "hard",
+        0 if max_staleness is None else duration(max_staleness, "--max-staleness"),
+        url or (),
+    )
+    with desk_of(session) as desk:
+        done = trust_policy.set_policy(desk, name, policy, signer)
+    page = Page(
+        {
+            "trust_set": name,
+            "revocation": trust_pages.policy_members(done.row),
+            "signers_added": list(done.signers),
+            "crls": done.loaded,
+        }
+    )
+    page.ok("trust set", name, revocation=trust_pages.policy_text(done.row))
+    for subject in done.signers:
+        page.ok("CRL signer", subject)
+    if mode == "crl" and done.loaded == 0:
+        what = "nobody is let in until there is one" if not soft else "everybody is let in so far"
+        page.warn("no CRL is loaded", what)
+        if not done.row.urls:
+            page.command("load one", *session.certbound("trust", "crl", name, "CRL_FILE"))
+    return page
+
+
+def crl(session: Session, name: Name, file: Crl) -> Page:
+    """Load a CRL into a set, in place of the CA's older one; anything less is refused."""
+    with desk_of(session) as desk:
+        loaded = crl_file.load(desk, name, file)
+    row, policy = loaded.row, loaded.policy.revocation
+    page = Page(
+        {
+            "trust_set": name,
+            "issuer": loaded.issuer,
+            "crl": trust_pages.crl_members(row),
+            "replaced": trust_pages.crl_members(loaded.replaced) if loaded.replaced else None,
+            "stale": loaded.stale,
+            "stops": [
+                {"client_id": use.client_id, "x5t#S256": use.thumbprint, "subject": use.subject}
+                for use in loaded.stops
+            ],
+        }
+    )
+    page.ok("CRL loaded", loaded.issuer)
+    trust_pages.add_crl(page, row, policy)
+    if loaded.replaced is not None:
+        page.fact("replaced", f"number {loaded.replaced.number}")
+    for use in loaded.stops:
+        page.bad(
+            use.client_id,
+            "its certificate is revoked by it",
+            thumbprint=use.thumbprint,
+            subject=use.subject,
+            last_used=until(use.last_used),
+        )
+    if policy.mode != "crl":
+        page.warn("not asked", f"revocation of {name} is {trust_pages.policy_text(policy)}")
+        page.command("have it asked", *session.certbound("trust", "revocation", name, "crl"))
+    return page
+
+
+def bundle(
+    session: Session,
+    name: Name,
+    source: Source,
+    *,
+    trust_domain: TrustDomain,
+    max_staleness: Staleness = None,
+) -> Page:
+    """Let a SPIFFE trust bundle be the anchors of a set; the server keeps it fresh."""
+    telemetry.configure("console", "error")  # a failed load is told below, not logged
+    age = 0 if max_staleness is None else duration(max_staleness, "--max-staleness")
+    with desk_of(session) as desk:
+        followed = trust_bundle.follow(desk, name, source, trust_domain, age)
+    row = followed.row
+    page = Page(
+        {
+            "trust_set": name,
+            "trust_domain": row.trust_domain,
+            "permitted": list(bounds_of(row).texts),
+            "bundle": trust_pages.bundle_members(row.bundle),
+            "certificates": [trust_pages.anchor_members(one) for one in row.anchors],
+            "problem": followed.problem,
+        }
+    )
+    page.ok("trust set", name, may_vouch_for=trust_pages.bounds_text(row))
+    for anchor in row.anchors:
+        trust_pages.add_anchor(page, anchor)
+    if row.bundle is not None:
+        trust_pages.add_bundle(page, row.bundle)
+    if followed.problem is not None:
+        page.bad("not loaded", followed.problem, next="the server goes on trying")
+        page.code = REFUSED
+    return page
