@@ -63,6 +63,11 @@ def partition(**options: Any) -> Extension:
     return extension(x509.IssuingDistributionPoint(**(values | options)), critical=True)
 
 
+def delta(base: int) -> Extension:
+    """The mark of a delta CRL."""
+    return extension(x509.DeltaCRLIndicator(base), critical=True)
+
+
 def point(url: str) -> list[x509.GeneralName]:
     """A distribution point's full name."""
     return [x509.UniformResourceIdentifier(url)]

@@ -176,6 +176,16 @@ def _handler(responder: Responder) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(body)
             self.close_connection = True
 
+        def do_GET(self) -> None:
+            """A document at the same host: a CRL, for instance, over plain http."""
+            self.close_connection = True
+            body = responder.manner.body or b""
+            with contextlib.suppress(OSError):
+                self.send_response(responder.manner.http_status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
         def log_message(self, *_args: Any) -> None:
             """Quiet."""
 

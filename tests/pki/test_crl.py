@@ -115,13 +115,12 @@ def _certificate_issuer() -> Extension:
 
 
 _BASE = draft(_NOW)
-_DELTA = ca.extension(x509.DeltaCRLIndicator(1), critical=True)
 _REFUSED: dict[str, tuple[Draft, str]] = {
     "v1": (_BASE.with_(version=None, extensions=()), "version 1"),
     "v3": (_BASE.with_(version=2), "version"),
     "no number": (_BASE.with_(extensions=(_ext(_UNKNOWN, critical=False),)), "without a number"),
     "no next update": (_BASE.with_(next_update=None), "without next update"),
-    "delta": (_BASE.plus(_DELTA), "delta CRL"),
+    "delta": (_BASE.plus(crls.delta(1)), "delta CRL"),
     "indirect": (_BASE.plus(partition(indirect_crl=True)), "indirect"),
     "attributes": (_BASE.plus(partition(only_contains_attribute_certs=True)), "attribute"),
     "some reasons": (

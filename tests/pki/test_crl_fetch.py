@@ -1,0 +1,281 @@
+"""CRLs from configured URLs: fetched beside the requests, within limits, from nowhere else."""
+
+import asyncio
+import base64
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from app.jose.document import FetchFailed, Limits, RemoteDocuments
+from app.pki import crl_fetch
+from app.pki.anchors import TrustSet
+from app.pki.crl import LoadedCrl
+from app.pki.crl_fetch import CRL_LIMITS, MAX_INTERVAL, MIN_INTERVAL, CrlFetcher
+from app.pki.crl_store import Revocation
+from app.pki.ocsp_cache import OcspCache
+from app.pki.revocation_policy import RevocationPolicy
+from tests.kit import crls
+from tests.kit.crls import DAY, Draft, draft, number
+from tests.kit.https import Answer, HttpsServer, serving
+from tests.kit.ocsp import Manner, responding
+from tests.kit.world import World
+from tests.pki.test_crl_store import Row
+
+_WORLD = World()
+_ROOT, _NOW = _WORLD.root, _WORLD.now
+_CRL = "application/pkix-crl"
+
+
+@pytest.fixture(scope="module")
+def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpsServer]:
+    with serving(tmp_path_factory.mktemp("crl-server")) as running:
+        yield running
+
+
+@pytest.fixture
+def server(_server: HttpsServer) -> HttpsServer:
+    """The module's server with a good list."""
+    _server.answers = {"/ca.crl": Answer(crls.crl(_ROOT, _NOW), content_type=_CRL)}
+    _server.seen.clear()
+    return _server
+
+
+class Party:
+    """A process that fetches, with a registry of one row and a clock that can be moved."""
+
+    def __init__(self, *urls: str, ca_file: object = None) -> None:
+        documents = RemoteDocuments(allow_private=True, ca_file=ca_file)  # type: ignore[arg-type] # -- a path or nothing
+        self.clock = _NOW
+        self.stored: list[LoadedCrl] = []
+        self.revocation = Revocation(lambda _digest: None, OcspCache.over(documents))
+        policy = RevocationPolicy("crl", urls=urls)
+        self.trust_set = TrustSet("kit", (_ROOT.certificate,), revocation=policy)
+        self.fetcher = CrlFetcher(
+            documents.fetch, self.revocation, self.deliver, lambda: self.clock
+        )
+
+    def deliver(self, trust_set: TrustSet, crl: LoadedCrl, der: bytes) -> bool:
+        """As the store does: an older list is not taken."""
+        assert trust_set is self.trust_set
+        assert der[:1] == b"\x30"
+        if self.stored and not crl.supersedes(self.stored[-1]):
+            return False
+        self.stored.append(crl)
+        row = Row("kit", crl.issuer_key, crl.partition, crl.digest, crl.entries.count)
+        self.revocation.follow(len(self.stored), [trust_set], [row])
+        return True
+
+    async def round(self, later: int = 0) -> list[int]:
+        """A round after so many seconds; the numbers of what was stored so far."""
+        self.clock += later
+        await self.fetcher.round([self.trust_set])
+        return [each.number for each in self.stored]
+
+    @property
+    def problem(self) -> str:
+        """What was wrong with the first URL."""
+        return next(iter(self.fetcher._sources.values())).problem
+
+
+def of(server: HttpsServer, *paths: str) -> Party:
+    """A party that fetches from the HTTPS server."""
+    return Party(*(server.url(path) for path in paths or ("/ca.crl",)), ca_file=server.ca_file)
+
+
+def test_a_list_is_fetched_and_counts(server: HttpsServer) -> None:
+    """Without an operator's hand, and without being parsed twice."""
+    party = of(server)
+    assert asyncio.run(party.round()) == [1]
+    assert [each.number for each in party.revocation.crls("kit")] == [1]
+    assert party.problem == ""
+
+
+def test_pem_and_any_content_type_are_taken(server: HttpsServer) -> None:
+    """Servers call CRLs many things."""
+    body = base64.encodebytes(crls.crl(_ROOT, _NOW))
+    pem = b"-----BEGIN X509 CRL-----\n" + body + b"-----END X509 CRL-----\n"
+    server.answers["/ca.crl"] = Answer(pem, content_type=None)
+    assert asyncio.run(of(server).round()) == [1]
+
+
+def test_plain_http_is_allowed_for_what_is_signed() -> None:
+    """Most CAs publish their lists so."""
+    with responding(_ROOT, _NOW) as responder:
+        responder.manner = Manner(body=crls.crl(_ROOT, _NOW))
+        assert asyncio.run(Party(responder.url).round()) == [1]
+
+
+def test_the_next_fetch_follows_the_dates(server: HttpsServer) -> None:
+    """Half of what is left of a list, within bounds; the same list is not stored again."""
+
+    async def scene() -> None:
+        party = of(server)
+        await party.round()
+        for later in (1, MIN_INTERVAL, MAX_INTERVAL - MIN_INTERVAL - 2):
+            await party.round(later)
+        assert server.hits == 1
+        assert await party.round(1) == [1]
+        assert server.hits == 2
+        soon = Draft(_NOW, party.clock + 600, extensions=(number(2),))
+        server.answers["/ca.crl"] = Answer(crls.sign(soon, _ROOT))
+        assert await party.round(MAX_INTERVAL) == [1, 2]
+
+    asyncio.run(scene())
+
+
+def test_a_short_list_is_fetched_at_half_its_life(server: HttpsServer) -> None:
+    """And never more often than once a minute."""
+
+    async def scene() -> None:
+        party = of(server)
+        soon = Draft(_NOW, _NOW + 600, extensions=(number(2),))
+        server.answers["/ca.crl"] = Answer(crls.sign(soon, _ROOT))
+        await party.round()
+        await party.round(299)
+        assert server.hits == 1
+        await party.round(1)
+        assert server.hits == 2
+        await party.round(270)
+        assert server.hits == 3
+        await party.round(MIN_INTERVAL - 1)
+        assert server.hits == 3
+
+    asyncio.run(scene())
+
+
+_OTHER = crls.crl(_WORLD.evil, _NOW)
+_BAD: dict[str, tuple[Answer, str]] = {
+    "not found": (Answer(status=404), "status 404"),
+    "redirect": (Answer(status=302, headers={"Location": "http://127.0.0.1/"}), "status 302"),
+    "a page": (Answer(b"<html>"), "neither DER nor"),
+    "empty": (Answer(b""), "neither DER nor"),
+    "cut off": (Answer(crls.crl(_ROOT, _NOW), stated_length=9999), ""),
+    "of another CA": (Answer(_OTHER), "Evil Root"),
+    "compressed": (Answer(headers={"Content-Encoding": "gzip"}), "compressed"),
+    "delta": (Answer(crls.sign(draft(_NOW).plus(crls.delta(1)), _ROOT)), "delta CRL"),
+}
+
+
+@pytest.mark.parametrize("case", _BAD)
+def test_what_is_no_list_changes_nothing(
+    server: HttpsServer, case: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The last good copy stays, there is one line in the log, and the next minute's try mends it."""
+    good = server.answers["/ca.crl"]
+
+    async def scene() -> None:
+        party = of(server)
+        await party.round()
+        server.answers["/ca.crl"], says = _BAD[case]
+        for later in (MAX_INTERVAL, MIN_INTERVAL, MIN_INTERVAL):
+            assert await party.round(later) == [1]
+        assert says in party.problem
+        assert len(party.revocation.crls("kit")) == 1
+        server.answers["/ca.crl"] = good
+        await party.round(MIN_INTERVAL)
+        assert party.problem == ""
+
+    asyncio.run(scene())
+    logged = capsys.readouterr().out
+    assert (logged.count("crl.fetch_failed"), logged.count("crl.fetch_recovered")) == (1, 1)
+
+
+def test_an_older_list_is_refused(server: HttpsServer) -> None:
+    """Somebody on the way cannot bring back the time before a revocation."""
+
+    async def scene() -> None:
+        party = of(server)
+        server.answers["/ca.crl"] = Answer(crls.crl(_ROOT, _NOW, [7], count=5))
+        await party.round()
+        server.answers["/ca.crl"] = Answer(crls.crl(_ROOT, _NOW - DAY, count=4))
+        assert await party.round(MAX_INTERVAL) == [5]
+        assert "older than the one" in party.problem
+
+    asyncio.run(scene())
+
+
+def test_every_url_has_its_own_fate(server: HttpsServer) -> None:
+    """One that is broken does not hold up another."""
+    server.answers["/b.crl"] = Answer(status=500)
+    assert asyncio.run(of(server, "/b.crl", "/ca.crl").round()) == [1]
+
+
+def test_a_changed_trust_set_fetches_at_once(server: HttpsServer) -> None:
+    """A policy or CA just added does not wait for the next hour."""
+
+    async def scene() -> None:
+        party = of(server)
+        await party.round()
+        party.trust_set = replace(
+            party.trust_set,
+            revocation=replace(party.trust_set.revocation, max_staleness=60),
+        )
+        await party.round(1)
+        assert server.hits == 2
+        await party.round(1)
+        assert server.hits == 2
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("mode", ["off", "ocsp"])
+def test_only_sets_that_ask_crls_fetch_them(server: HttpsServer, mode: str) -> None:
+    """A URL kept for another mode is not fetched from."""
+    party = of(server)
+    policy = RevocationPolicy(mode, urls=(server.url("/ca.crl"),))  # type: ignore[arg-type] # -- a mode
+    party.trust_set = replace(party.trust_set, revocation=policy)
+    assert asyncio.run(party.round()) == []
+    assert server.hits == 0
+
+
+def test_private_addresses_are_refused_unless_allowed(server: HttpsServer) -> None:
+    """Configured or not: a URL does not lead into our own network by default."""
+    party = of(server)
+    documents = RemoteDocuments(ca_file=server.ca_file)
+    party.fetcher = CrlFetcher.over(documents, party.revocation, party.deliver)
+    assert asyncio.run(party.round()) == []
+    assert "loopback" in party.problem
+    assert server.hits == 0
+
+
+def test_the_limits_hold(server: HttpsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Octets and seconds, here made small: a list that is too large or too slow is none."""
+    tight = replace(CRL_LIMITS, octets=100, seconds=0.5)
+    monkeypatch.setattr(crl_fetch, "CRL_LIMITS", tight)
+    party = of(server)
+    assert asyncio.run(party.round()) == []
+    assert "larger than 100" in party.problem
+    server.answers["/ca.crl"] = Answer(b"", wait=5)
+    asyncio.run(party.round(MIN_INTERVAL))
+    assert "within 0.5 seconds" in party.problem
+
+
+def test_a_broken_store_is_tried_again(server: HttpsServer) -> None:
+    """A database that does not answer ends no loop."""
+    party = of(server)
+
+    def down(_set: TrustSet, _crl: LoadedCrl, _der: bytes) -> bool:
+        raise OSError("database down")
+
+    party.fetcher._deliver = down
+    assert asyncio.run(party.round()) == []
+    assert "database down" in party.problem
+
+
+def test_few_fetches_run_at_once() -> None:
+    """Each may hold 64 MiB."""
+    running, most = 0, 0
+
+    async def fetch(_url: str, _limits: Limits) -> bytes:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.01)
+        running -= 1
+        raise FetchFailed("no")
+
+    party = Party(*(f"https://ca{n}.example/" for n in range(10)))
+    party.fetcher = CrlFetcher(fetch, party.revocation, party.deliver)
+    asyncio.run(party.round())
+    assert most == 2
