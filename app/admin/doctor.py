@@ -135,13 +135,14 @@ class Examiner:
                 check.by_path(exam, peer, [trust_set], self.now)
             if exam.findings[-1].check == "chain" and exam.findings[-1].passed:
                 counts = ", ".join(client.trust_sets)
+                names = " ".join((*client.trust_sets, trust_set.name))
                 issuer = check.describe(self.chain[0]).issuer
                 return replace(
                     finding,
                     seen=f"issuer {issuer} is pinned in trust set {trust_set.name}, "
                     f"but {client.client_id} counts only {counts}",
                     action="Only if you know this certificate is the client's: certbound client "
-                    f"remove ID && certbound client add ID --cert FILE --trust {trust_set.name}",
+                    f"trust ID {names}",
                 )
         return finding
 

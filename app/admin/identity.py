@@ -157,6 +157,30 @@ def by_spiffe_id(text: str, beside: Identity | None = None) -> Identity:
     return replace(beside or Identity(tls_client_auth.NAME), spiffe_id=pattern)
 
 
+def by_names(
+    client_id: str,
+    cert: Sequence[Path],
+    chosen: Sequence[tuple[str, str]],
+    spiffe_id: str | None,
+) -> Identity | None:
+    """``tls_client_auth`` by one certificate's name or one subject attribute, a SPIFFE ID, or both.
+
+    None where none or several names are given.
+
+    Raises:
+        Problem: as `by_certificate_name`, `by_subject` and `by_spiffe_id`.
+
+    """
+    beside = None
+    if len(cert) + len(chosen) > 1:
+        return None
+    if cert:
+        beside = by_certificate_name(cert[0], client_id)
+    elif chosen:
+        beside = by_subject(*chosen[0])
+    return beside if spiffe_id is None else by_spiffe_id(spiffe_id, beside)
+
+
 def by_certificates(paths: Iterable[Path]) -> Identity:
     """``self_signed_tls_client_auth`` by the first certificate of each file, compared as a whole.
 

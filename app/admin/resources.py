@@ -5,6 +5,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from app import clock
+from app.admin.client_checks import Labels
 from app.admin.desk import Desk
 from app.admin.problem import Problem
 from app.admin.scopes import checked_scopes
@@ -16,14 +17,21 @@ MAX_URL = 2048
 
 
 def add(
-    desk: Desk, url: str, scopes: Sequence[str], require: Literal["mtls", "any"] = "mtls"
+    desk: Desk,
+    url: str,
+    scopes: Sequence[str],
+    require: Literal["mtls", "any"] = "mtls",
+    labels: Labels | None = None,
 ) -> bool:
     """Register the resource, or replace its scopes and requirement; True when it is new.
 
+    Labels that are given are set, the others stay.
+
     Raises:
-        Problem: the URL or a scope is malformed.
+        Problem: the URL, a scope or a label is malformed.
 
     """
+    given = labels.given() if labels is not None else {}
     now = clock.now()
     row = ResourceRow(
         url=checked_url(url),
@@ -34,12 +42,19 @@ def add(
     )
     with registry.change(desk.db) as conn:
         created = resources.put(conn, row)
+        if given:
+            resources.label(conn, row.url, now, **given)
         audit.append_admin(
             conn,
             ResourceAdded(
                 actor=desk.actor,
                 resource=row.url,
-                details={"scopes": list(row.scopes), "require": require, "created": created},
+                details={
+                    "scopes": list(row.scopes),
+                    "require": require,
+                    "created": created,
+                    **given,
+                },
             ),
         )
     return created

@@ -20,7 +20,19 @@ from app.cli.verb import group
 
 COMMANDS = ("quickstart", "serve", "explain")
 """Verbs that stand alone; each module has `command`."""
-NOUNS = ("client", "ca", "trust", "resource", "token", "key", "doctor", "audit", "config", "db")
+NOUNS = (
+    "client",
+    "ca",
+    "trust",
+    "resource",
+    "token",
+    "revoke",
+    "key",
+    "doctor",
+    "audit",
+    "config",
+    "db",
+)
 """Each module has `commands`."""
 INTERRUPTED = 130
 

@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
+from app.admin import sprawl as admin_sprawl
 from app.admin.audit_trail import Follower, tail
 from app.cli.desk import desk_of
 from app.cli.entries import add_entry, members
-from app.cli.page import Page
+from app.cli.page import REFUSED, Page
 from app.cli.session import Session
 from app.cli.verb import group, verb
 
@@ -18,6 +19,15 @@ INTERVAL = 1.0
 
 Count = Annotated[
     int, typer.Option("--count", "-n", metavar="N", min=0, max=10_000, help="How many entries.")
+]
+Resources = Annotated[
+    int,
+    typer.Option(
+        "--resources",
+        metavar="N",
+        min=0,
+        help="Resources that one certificate may serve before it is named.",
+    ),
 ]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on as entries appear.")]
 
@@ -46,3 +56,50 @@ def tail_entries(session: Session, *, count: Count = 10, follow: Follow = False)
             page = Page()
             for row in rows:
                 add_entry(page, row)
+
+
+@verb(commands, "sprawl")
+def sprawl(session: Session, *, resources: Resources = admin_sprawl.RESOURCES) -> Page:
+    """Name shared certificates, shared keys and certificates of many resources; exit code 1 if any."""
+    with desk_of(session) as desk:
+        found = admin_sprawl.find(desk, resources)
+    page = Page(
+        {
+            "shared_certificates": [
+                {"x5t#S256": one.digest, "clients": list(one.clients)} for one in found.certificates
+            ],
+            "shared_keys": [
+                {"spki_sha256": one.digest, "clients": list(one.clients)} for one in found.keys
+            ],
+            "wide": [
+                {
+                    "client_id": one.client_id,
+                    "x5t#S256": one.thumbprint,
+                    "resources": list(one.resources),
+                }
+                for one in found.wide
+            ],
+        }
+    )
+    for what, shared in (("certificate", found.certificates), ("key", found.keys)):
+        for one in shared:
+            tenants = found.tenants_of(one)
+            across = f"across tenants {', '.join(name or '(none)' for name in tenants)}"
+            page.bad(
+                f"shared {what}",
+                one.digest,
+                clients=", ".join(one.clients),
+                boundary=across if len(tenants) > 1 else "",
+            )
+    for wide in found.wide:
+        page.bad(
+            f"{len(wide.resources)} resources by one certificate",
+            wide.thumbprint,
+            client=wide.client_id,
+            resources=", ".join(wide.resources),
+        )
+    if found.is_none:
+        page.ok("nothing is shared", f"and no certificate serves more than {resources} resources")
+    else:
+        page.code = REFUSED
+    return page

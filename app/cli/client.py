@@ -1,16 +1,37 @@
 """``certbound client``: who may ask for tokens."""
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from app.admin import clients, identity
+from app.admin.client_checks import Labels
 from app.admin.clients import Wishes
 from app.admin.first_try import first_try
 from app.admin.identity import Identity
-from app.admin.usage import last_used
-from app.cli import client_cert, client_pages
+from app.admin.life_cycle import life_cycle
+from app.cli import client_cert, client_changes, client_pages
+from app.cli.client_options import (
+    Cert,
+    ClientId,
+    Grant,
+    Jwks,
+    JwksUri,
+    Method,
+    PublicKey,
+    Resource,
+    ResourceClass,
+    Risk,
+    SanDns,
+    SanEmail,
+    SanIp,
+    SanUri,
+    Scope,
+    SpiffeId,
+    SubjectDn,
+    Tenant,
+    Trust,
+)
 from app.cli.desk import desk_of
 from app.cli.page import Page
 from app.cli.session import Session
@@ -19,64 +40,6 @@ from app.clients.methods import METHODS, self_signed_tls_client_auth, tls_client
 
 commands = group("Clients: who may ask for tokens, and how each proves itself.")
 commands.add_typer(client_cert.commands, name="cert")
-
-ClientId = Annotated[
-    str, typer.Argument(metavar="ID", help="client_id: letters, digits and . _ : / @ + -")
-]
-Method = Annotated[
-    str, typer.Option(metavar="METHOD", help=f"How it proves itself: {' or '.join(METHODS)}.")
-]
-Cert = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--cert",
-        metavar="FILE",
-        help="tls_client_auth: take the narrowest name of this certificate. "
-        "self_signed_tls_client_auth: register this very certificate; repeatable.",
-    ),
-]
-SubjectDn = Annotated[
-    str | None,
-    typer.Option("--subject-dn", metavar="DN", help="The certificate's subject, RFC 4514."),
-]
-SanDns = Annotated[str | None, typer.Option("--san-dns", metavar="NAME", help="A dNSName.")]
-SanUri = Annotated[str | None, typer.Option("--san-uri", metavar="URI", help="A URI.")]
-SanIp = Annotated[str | None, typer.Option("--san-ip", metavar="ADDRESS", help="An IP address.")]
-SanEmail = Annotated[str | None, typer.Option("--san-email", metavar="ADDRESS", help="An e-mail.")]
-PublicKey = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE", help="A public key: any certificate it signs over itself is accepted."
-    ),
-]
-Jwks = Annotated[Path | None, typer.Option("--jwks", metavar="FILE", help="A JWK Set.")]
-JwksUri = Annotated[
-    str | None, typer.Option("--jwks-uri", metavar="URL", help="Where it publishes its JWK Set.")
-]
-Scope = Annotated[
-    list[str] | None,
-    typer.Option("--scope", metavar="SCOPE", help="A scope it may have; repeatable."),
-]
-Resource = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--resource",
-        metavar="URL",
-        help="A resource it may name; repeatable. Default: the default resource alone.",
-    ),
-]
-Grant = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--grant", metavar="GRANT", help="A grant it may use; default: client_credentials."
-    ),
-]
-Trust = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--trust", metavar="NAME", help="A trust set that may vouch for it; default: default."
-    ),
-]
 
 
 @verb(commands, "add")
@@ -98,6 +61,10 @@ def add(
     resource: Resource = None,
     grant: Grant = None,
     trust: Trust = None,
+    spiffe_id: SpiffeId = None,
+    tenant: Tenant = None,
+    risk: Risk = None,
+    resource_class: ResourceClass = None,
 ) -> Page:
     """Register a client by exactly one way to recognise it."""
     subjects = {
@@ -110,13 +77,14 @@ def add(
     chosen = [(name, text) for name, text in subjects.items() if text is not None]
     if method == tls_client_auth.NAME:
         _refuse(method, public_key=public_key, jwks=jwks, jwks_uri=jwks_uri)
-        who = _pki(client_id, cert or [], chosen)
+        who = _pki(client_id, cert or [], chosen, spiffe_id)
     elif method == self_signed_tls_client_auth.NAME:
-        _refuse(method, **dict(chosen))
+        _refuse(method, spiffe_id=spiffe_id, **dict(chosen))
         who = _own(cert or [], public_key, jwks, jwks_uri)
     else:
         raise typer.BadParameter(f"must be {' or '.join(METHODS)}", param_hint="--method")
-    wishes = Wishes(grant or (), scope or (), resource or (), trust or ())
+    labels = Labels(tenant, risk, resource_class)
+    wishes = Wishes(grant or (), scope or (), resource or (), trust or (), labels)
     with desk_of(session) as desk:
         added = clients.add(desk, client_id, who, wishes)
         default = desk.settings.default_resource
@@ -125,17 +93,17 @@ def add(
     return client_pages.added(session, added, who, default, file, doubts=doubts)
 
 
-def _pki(client_id: str, cert: list[Path], chosen: list[tuple[str, str]]) -> Identity:
-    if len(cert) + len(chosen) != 1:
+def _pki(
+    client_id: str, cert: list[Path], chosen: list[tuple[str, str]], spiffe_id: str | None
+) -> Identity:
+    found = identity.by_names(client_id, cert, chosen, spiffe_id)
+    if found is None:
         raise typer.BadParameter(
             "give exactly one of --cert FILE, --subject-dn, --san-dns, --san-uri, --san-ip, "
-            "--san-email (RFC 8705 section 2.1.2)",
+            "--san-email (RFC 8705 section 2.1.2), or --spiffe-id",
             param_hint=tls_client_auth.NAME,
         )
-    if cert:
-        return identity.by_certificate_name(cert[0], client_id)
-    [(attribute, text)] = chosen
-    return identity.by_subject(attribute, text)
+    return found
 
 
 def _own(
@@ -174,11 +142,9 @@ def list_clients(session: Session) -> Page:
 
 @verb(commands, "show")
 def show(session: Session, client_id: ClientId) -> Page:
-    """Show everything that is known of a client, and the certificates it used last."""
+    """Show everything about a client: which certificates it used, how long they last, when replaced."""
     with desk_of(session) as desk:
-        row, credentials = clients.shown(desk, client_id)
-        used = last_used(desk, client_id)
-    return client_pages.details(session, row, credentials, used)
+        return client_pages.details(session, life_cycle(desk, client_id))
 
 
 @verb(commands, "disable")
@@ -213,3 +179,9 @@ def remove(session: Session, client_id: ClientId) -> Page:
     page.ok("client removed", client_id)
     page.fact("tokens it has", f"run out within {lifetime} seconds")
     return page
+
+
+verb(commands, "trust")(client_changes.trust)
+verb(commands, "label")(client_changes.label)
+verb(commands, "match")(client_changes.match)
+verb(commands, "rehearse")(client_changes.rehearse)

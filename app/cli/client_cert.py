@@ -1,25 +1,47 @@
-"""``certbound client cert``: a client's own certificates, for overlap while it renews."""
+"""``certbound client cert``: a client's certificates, for overlap while it renews."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
-from app.admin import certificates
-from app.cli.client_pages import add_credential, credential_members
-from app.cli.dates import moment, until
+from app import clock
+from app.admin import certificates, expiry
+from app.admin.certificates import Terms
+from app.admin.life_cycle import life_cycle
+from app.cli.certificate_pages import add_overlap, add_standing, standing_members
+from app.cli.dates import duration, moment, span, until
 from app.cli.desk import desk_of
-from app.cli.page import Page
+from app.cli.page import REFUSED, Page
 from app.cli.session import Session
 from app.cli.verb import group, verb
+from app.store.credentials import Custody
 
-commands = group("A self-signed client's certificates: add the new one, then retire the old.")
+commands = group("Clients' certificates: add the new one, see who uses which, retire the old.")
+
+CUSTODIES: tuple[Custody, ...] = get_args(Custody)
+JUST_NOW = 86_400
+"""Seconds: a certificate used since then is probably still in use somewhere."""
 
 ClientId = Annotated[str, typer.Argument(metavar="ID", help="client_id.")]
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The certificate, PEM or DER.")]
 ActivateAt = Annotated[
     str | None,
     typer.Option(metavar="TIME", help="Counts only from then on, such as 2026-11-22T13:50:00Z."),
+]
+RetireAt = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Stops counting then, by itself.")
+]
+CustodyOption = Annotated[
+    str,
+    typer.Option("--custody", metavar="|".join(CUSTODIES), help="Where its private key is kept."),
+]
+Owner = Annotated[str, typer.Option(metavar="TEXT", help="Whom to call about it.")]
+At = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Not at once: by itself at that time.")
+]
+Within = Annotated[
+    str, typer.Option(metavar="DURATION", help="How far to look ahead, such as 7d or 12h.")
 ]
 Thumbprint = Annotated[
     str,
@@ -30,20 +52,48 @@ Thumbprint = Annotated[
 
 
 @verb(commands, "add")
-def add(session: Session, client_id: ClientId, file: File, activate_at: ActivateAt = None) -> Page:
+def add(
+    session: Session,
+    client_id: ClientId,
+    file: File,
+    *,
+    activate_at: ActivateAt = None,
+    retire_at: RetireAt = None,
+    custody: CustodyOption = "unknown",
+    owner: Owner = "",
+) -> Page:
     """Register one more certificate; those registered before keep counting."""
-    at = None if activate_at is None else moment(activate_at, "--activate-at")
+    kept = next((known for known in CUSTODIES if known == custody), None)
+    if kept is None:
+        raise typer.BadParameter(f"must be {' or '.join(CUSTODIES)}", param_hint="--custody")
+    terms = Terms(
+        None if activate_at is None else moment(activate_at, "--activate-at"),
+        None if retire_at is None else moment(retire_at, "--retire-at"),
+        kept,
+        owner,
+    )
     with desk_of(session) as desk:
-        new = certificates.add(desk, client_id, file, at)
-    facts = new.facts
-    page = Page({"client_id": client_id, "x5t#S256": new.digest, "activate_at": at})
+        added = certificates.add_on(desk, client_id, file, terms)
+    new, facts = added.credential, added.credential.facts
+    page = Page(
+        {
+            "client_id": client_id,
+            "x5t#S256": new.digest,
+            "activate_at": terms.activate_at,
+            "retire_at": terms.retire_at,
+            "shares_key_with": list(added.shares_key_with),
+        }
+    )
     page.ok(
         "certificate added",
         new.digest,
         subject=facts.subject if facts else "",
         ends=until(facts.not_after) if facts else "",
-        counts_from=until(at),
+        counts_from=until(terms.activate_at),
+        retires=until(terms.retire_at),
     )
+    for other in added.shares_key_with:
+        page.warn("shared key", f"the client {other} holds the same key")
     page.command(
         "later, retire the old one; see them",
         *session.certbound("client", "cert", "list", client_id),
@@ -53,24 +103,88 @@ def add(session: Session, client_id: ClientId, file: File, activate_at: Activate
 
 @verb(commands, "list")
 def list_certificates(session: Session, client_id: ClientId) -> Page:
-    """Show a client's registered certificates and keys, retired ones too."""
+    """Show a client's certificates and keys, learned and retired ones too, and who uses the old."""
     with desk_of(session) as desk:
-        rows = certificates.listed(desk, client_id)
-    page = Page({"client_id": client_id, "credentials": [credential_members(row) for row in rows]})
-    for row in rows:
-        add_credential(page, row)
-    if not rows:
-        page.fact("none registered", "the client is recognised by name, or publishes its keys")
+        cycle = life_cycle(desk, client_id)
+    page = Page(
+        {
+            "client_id": client_id,
+            "credentials": [standing_members(one) for one in cycle.standings],
+            "last_replaced_at": cycle.replaced_at,
+        }
+    )
+    for one in cycle.standings:
+        add_standing(page, one)
+    add_overlap(page, cycle)
+    if not cycle.standings:
+        page.fact("none registered or seen", "recognised by name, or publishes its keys")
     return page
 
 
 @verb(commands, "retire")
-def retire(session: Session, client_id: ClientId, thumbprint: Thumbprint) -> Page:
+def retire(session: Session, client_id: ClientId, thumbprint: Thumbprint, at: At = None) -> Page:
     """Let a certificate count no more, for good; when this returns, no process accepts it."""
+    moment_of_it = None if at is None else moment(at, "--at")
     with desk_of(session) as desk:
-        retired = certificates.retire(desk, client_id, thumbprint)
-    page = Page({"client_id": client_id, "retired": retired.digest, "active": retired.left})
-    page.ok("certificate retired", retired.digest)
+        retired = certificates.retire(desk, client_id, thumbprint, moment_of_it)
+    page = Page(
+        {
+            "client_id": client_id,
+            "retired": retired.digest,
+            "active": retired.left,
+            "retire_at": retired.at,
+            "last_used": retired.last_used,
+        }
+    )
+    label = "certificate retired" if retired.at is None else "certificate will retire"
+    page.ok(label, retired.digest, at=until(retired.at), last_used=until(retired.last_used))
+    if retired.last_used is not None and _is_recent(retired.last_used):
+        page.warn("it was in use", f"last used {until(retired.last_used)}")
     if retired.left == 0:
         page.warn("none is left", f"{client_id} cannot authenticate until it has a new certificate")
     return page
+
+
+@verb(commands, "expiring")
+def expiring(session: Session, *, within: Within = "7d") -> Page:
+    """Name the certificates that end soon and were not replaced; exit code 1 when there are any."""
+    seconds = duration(within, "--within")
+    with desk_of(session) as desk:
+        found = expiry.expiring(desk, seconds)
+    page = Page(
+        {
+            "within": seconds,
+            "expiring": [
+                {
+                    "client_id": one.client_id,
+                    "x5t#S256": one.thumbprint,
+                    "subject": one.subject,
+                    "not_after": one.not_after,
+                    "source": "registered" if one.registered else "learned",
+                    "last_used": one.last_used,
+                }
+                for one in found
+            ],
+        }
+    )
+    for one in found:
+        page.bad(
+            one.client_id,
+            f"its certificate ends {until(one.not_after)}",
+            thumbprint=one.thumbprint,
+            subject=one.subject,
+            last_used=until(one.last_used) or "never",
+        )
+    if found:
+        page.code = REFUSED
+        page.command(
+            "try a new certificate before it is installed",
+            *session.certbound("client", "rehearse", found[0].client_id, "NEWCERT"),
+        )
+    else:
+        page.ok("no certificate in use ends", f"within {span(seconds)}")
+    return page
+
+
+def _is_recent(seconds: int) -> bool:
+    return clock.now() - seconds < JUST_NOW

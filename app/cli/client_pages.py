@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from app import clock
-from app.admin.clients import Added
+from app.admin.clients import Added, name_text
 from app.admin.identity import Identity
-from app.admin.usage import Use
+from app.admin.life_cycle import LifeCycle
+from app.cli.certificate_pages import add_overlap, add_standing, standing_members
 from app.cli.dates import until
 from app.cli.findings import add_doubts
 from app.cli.page import Page
@@ -16,7 +17,7 @@ from app.clients.methods import tls_client_auth
 from app.errors import Finding
 from app.pki.names import SubjectMatch
 from app.store.clients import ClientRow
-from app.store.credentials import CredentialRow
+from app.store.uses import UseRow
 
 _OPTION = {
     "subject_dn": "--subject-dn",
@@ -44,11 +45,15 @@ def added(
             "credentials": [one.digest for one in who.credentials],
             "alternatives": [{one.attribute: one.text} for one in who.others],
             "unknown_scopes": list(new.unknown_scopes),
+            "shares_keys_with": list(new.shares_keys_with),
         }
     )
     page.ok("client added", row.client_id, method=row.auth_method)
     if who.subject is not None:
         page.ok("recognised by", f"{who.subject.attribute} {who.subject.text}")
+    if who.spiffe_id is not None:
+        page.ok("recognised by", f"spiffe_id {who.spiffe_id}")
+    if row.trust_sets:
         page.ok("may be vouched for by", f"trust set {', '.join(row.trust_sets)}")
     for other in who.others:
         page.fact("could also be recognised by", _as_option(other))
@@ -65,10 +70,7 @@ def added(
         )
     if row.jwks_uri is not None:
         page.ok("keys are read from", row.jwks_uri)
-    page.fact("scopes", " ".join(row.scopes) or "none")
-    page.fact("resources", " ".join(row.resources) or f"the default one, {default_resource}")
-    for scope in new.unknown_scopes:
-        page.warn("scope", f"no resource of this client knows {scope}: no token will carry it yet")
+    _allowed(page, new, default_resource)
     add_doubts(page, session, doubts)
     if file is not None:
         page.command(
@@ -78,13 +80,27 @@ def added(
     return page
 
 
+def _allowed(page: Page, new: Added, default_resource: str) -> None:
+    """What it may have, where it belongs, and what to look at."""
+    row = new.row
+    page.fact("scopes", " ".join(row.scopes) or "none")
+    page.fact("resources", " ".join(row.resources) or f"the default one, {default_resource}")
+    for name, text in labels_of(row).items():
+        if text:
+            page.fact(name.replace("_", " "), text)
+    for other_client in new.shares_keys_with:
+        page.warn("shared key", f"the client {other_client} holds the same key")
+    for scope in new.unknown_scopes:
+        page.warn("scope", f"no resource of this client knows {scope}: no token will carry it yet")
+
+
 def overview(session: Session, rows: Sequence[ClientRow]) -> Page:
     """All clients, one line each."""
     page = Page({"clients": [client_members(row) for row in rows]})
     for row in rows:
         how = row.auth_method
-        if row.subject_attribute is not None:
-            how += f", {row.subject_attribute} {row.subject_text}"
+        if name_text(row):
+            how += f", {name_text(row)}"
         if row.disabled_at is None:
             page.ok(row.client_id, how)
         else:
@@ -95,15 +111,17 @@ def overview(session: Session, rows: Sequence[ClientRow]) -> Page:
     return page
 
 
-def details(
-    session: Session, row: ClientRow, credentials: Sequence[CredentialRow], used: Sequence[Use]
-) -> Page:
+def details(session: Session, cycle: LifeCycle) -> Page:
     """Everything about one client."""
+    row = cycle.client
     page = Page(
         {
             "client": client_members(row),
-            "credentials": [credential_members(one) for one in credentials],
-            "last_used": [vars_of(one) for one in used],
+            "credentials": [
+                standing_members(one) for one in cycle.standings if one.credential is not None
+            ],
+            "last_used": [vars_of(one) for one in cycle.used],
+            "last_replaced_at": cycle.replaced_at,
         }
     )
     if row.disabled_at is None:
@@ -113,40 +131,23 @@ def details(
         page.command("enable it", *session.certbound("client", "enable", row.client_id))
     page.fact("method", row.auth_method)
     if row.auth_method == tls_client_auth.NAME:
-        page.fact("recognised by", f"{row.subject_attribute} {row.subject_text}")
+        page.fact("recognised by", name_text(row))
         page.fact("may be vouched for by", f"trust set {', '.join(row.trust_sets)}")
     if row.jwks_uri is not None:
         page.fact("keys are read from", row.jwks_uri)
     page.fact("grants", " ".join(row.grants))
     page.fact("scopes", " ".join(row.scopes) or "none")
     page.fact("resources", " ".join(row.resources) or "the default one")
+    for name, text in labels_of(row).items():
+        if text:
+            page.fact(name.replace("_", " "), text)
     page.fact("registered", clock.iso(row.created_at), changed=clock.iso(row.updated_at))
-    for credential in credentials:
-        add_credential(page, credential)
-    for use in used:
-        page.fact(
-            "last used certificate",
-            use.thumbprint,
-            subject=use.subject,
-            at=clock.iso(use.at),
-            ends=until(use.not_after),
-        )
+    for one in cycle.standings:
+        add_standing(page, one)
+    add_overlap(page, cycle)
+    if cycle.used:
+        page.fact("certificate last replaced", until(cycle.replaced_at) or "never")
     return page
-
-
-def add_credential(page: Page, row: CredentialRow) -> None:
-    """One certificate or key of a client, as a line of `page`."""
-    now = clock.now()
-    name = row.thumbprint or row.spki_sha256
-    texts = {"subject": row.subject or "", "ends": until(row.not_after)}
-    if row.state == "retired":
-        page.bad(f"{row.kind} (retired)", name, retired=until(row.retired_at), **texts)
-    elif row.activate_at is not None and row.activate_at > now:
-        page.fact(f"{row.kind} (waiting)", name, counts_from=until(row.activate_at), **texts)
-    elif row.not_after is not None and row.not_after <= now:
-        page.bad(f"{row.kind} (expired)", name, **texts)
-    else:
-        page.ok(f"{row.kind} (active)", name, **texts)
 
 
 def client_members(row: ClientRow) -> dict[str, Any]:
@@ -163,35 +164,29 @@ def client_members(row: ClientRow) -> dict[str, Any]:
         "scope": " ".join(row.scopes),
         "resources": list(row.resources),
         "trust_sets": list(row.trust_sets),
+        "spiffe_id": row.spiffe_id,
+        **labels_of(row),
         "disabled": row.disabled_at is not None,
         "created_at": row.created_at,
         "updated_at": row.updated_at,
     }
 
 
-def credential_members(row: CredentialRow) -> dict[str, Any]:
-    """A credential as JSON members."""
-    return {
-        "kind": row.kind,
-        "x5t#S256": row.thumbprint,
-        "spki_sha256": row.spki_sha256,
-        "subject": row.subject,
-        "not_before": row.not_before,
-        "not_after": row.not_after,
-        "state": row.state,
-        "activate_at": row.activate_at,
-        "retired_at": row.retired_at,
-        "source": row.source,
-    }
+def labels_of(row: ClientRow) -> dict[str, str]:
+    """What boundaries are drawn by."""
+    return {"tenant": row.tenant, "risk": row.risk, "resource_class": row.resource_class}
 
 
-def vars_of(use: Use) -> dict[str, Any]:
-    """A use of a certificate as JSON members."""
+def vars_of(use: UseRow) -> dict[str, Any]:
+    """A certificate that was used, as JSON members."""
     return {
         "x5t#S256": use.thumbprint,
         "subject": use.subject,
-        "at": use.at,
+        "at": use.last_used,
         "not_after": use.not_after,
+        "first_used": use.first_used,
+        "uses": use.uses,
+        "trust_set": use.trust_set,
     }
 
 

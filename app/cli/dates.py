@@ -49,8 +49,8 @@ def until(seconds: int | None) -> str:
     if seconds is None:
         return ""
     distance = seconds - clock.now()
-    span = span(abs(distance))
-    return f"{clock.iso(seconds)} ({f'in {span}' if distance > 0 else f'{span} ago'})"
+    far = span(abs(distance))
+    return f"{clock.iso(seconds)} ({f'in {far}' if distance > 0 else f'{far} ago'})"
 
 
 def span(seconds: int) -> str:

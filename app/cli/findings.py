@@ -66,12 +66,14 @@ def filled_in(finding: Finding, client_id: str, file: Path, client: Client | Non
     own = "--method self_signed_tls_client_auth --cert"
     action = (
         finding.action.replace("client cert add ID FILE", f"client cert add {who} {name}")
+        .replace("client match ID --cert FILE", f"client match {who} --cert {name}")
         .replace("client cert list ID", f"client cert list {who}")
         .replace(f"{own} FILE", f"{own} {name}{kept}")
         .replace("--cert FILE --trust", f"--cert {name}{kept} --trust")
         .replace("--cert FILE", f"--cert {name}{trust}{kept}")
         .replace("client add ID", f"client add {who}")
         .replace("client remove ID", f"client remove {who}")
+        .replace("client trust ID", f"client trust {who}")
     )
     if client is not None and client.trust_sets:
         action = action.replace("trust add NAME", f"trust add {client.trust_sets[0]}")

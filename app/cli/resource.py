@@ -5,6 +5,8 @@ from typing import Annotated, Any
 import typer
 
 from app.admin import resources
+from app.admin.client_checks import Labels
+from app.cli.client_options import ResourceClass, Risk, Tenant
 from app.cli.desk import desk_of
 from app.cli.page import Page
 from app.cli.session import Session
@@ -29,14 +31,44 @@ Require = Annotated[
 
 
 @verb(commands, "add")
-def add(session: Session, url: Url, scope: Scopes = None, require: Require = "mtls") -> Page:
-    """Register a resource, or replace the scopes of one."""
+def add(
+    session: Session,
+    url: Url,
+    scope: Scopes = None,
+    require: Require = "mtls",
+    *,
+    tenant: Tenant = None,
+    risk: Risk = None,
+    resource_class: ResourceClass = None,
+) -> Page:
+    """Register a resource, or replace the scopes of one; labels not given stay."""
     if require not in ("mtls", "any"):
         raise typer.BadParameter("must be mtls or any", param_hint="--require")
     with desk_of(session) as desk:
-        created = resources.add(desk, url, scope or (), "mtls" if require == "mtls" else "any")
-    page = Page({"resource": url, "scopes": scope or [], "require": require, "created": created})
-    page.ok("resource added" if created else "resource replaced", url, scopes=" ".join(scope or ()))
+        created = resources.add(
+            desk,
+            url,
+            scope or (),
+            "mtls" if require == "mtls" else "any",
+            Labels(tenant, risk, resource_class),
+        )
+        row = next(one for one in resources.listed(desk) if one.url == url)
+    labels = _labels(row)
+    page = Page(
+        {
+            "resource": url,
+            "scopes": scope or [],
+            "require": require,
+            "created": created,
+            **labels,
+        }
+    )
+    page.ok(
+        "resource added" if created else "resource replaced",
+        url,
+        scopes=" ".join(scope or ()),
+        **labels,
+    )
     return page
 
 
@@ -50,7 +82,11 @@ def list_resources(session: Session) -> Page:
     for row in rows:
         is_default = "yes: used where a request names none" if row.url == default else ""
         page.fact(
-            row.url, scopes=" ".join(row.scopes) or "none", require=row.require, default=is_default
+            row.url,
+            scopes=" ".join(row.scopes) or "none",
+            require=row.require,
+            default=is_default,
+            **_labels(row),
         )
     if not any(row.url == default for row in rows):
         page.warn("default resource", f"{default} is not registered")
@@ -72,4 +108,13 @@ def remove(session: Session, url: Url) -> Page:
 
 
 def _members(row: ResourceRow) -> dict[str, Any]:
-    return {"url": row.url, "scopes": list(row.scopes), "require": row.require}
+    return {
+        "url": row.url,
+        "scopes": list(row.scopes),
+        "require": row.require,
+        **_labels(row),
+    }
+
+
+def _labels(row: ResourceRow) -> dict[str, str]:
+    return {"tenant": row.tenant, "risk": row.risk, "resource_class": row.resource_class}

@@ -23,8 +23,7 @@ def _registration(names: PresentedNames) -> str:
     if not has_candidate(names):
         return "the certificate has no name that a client could be registered by"
     return (
-        "only if you know this certificate is the client's: certbound client remove ID && "
-        "certbound client add ID --cert FILE"
+        "only if you know this certificate is the client's: certbound client match ID --cert FILE"
     )
 
 

@@ -181,7 +181,7 @@ def test_the_suggested_command_is_safe_to_paste() -> None:
     subject = name(("CN", "$(touch /tmp/x)'; rm -rf ~ #"))
     _, action = outcome(presented(subject), "subject_dn", "CN=bot")
     command = action.partition("the client's: ")[2]
-    assert command == "certbound client remove ID && certbound client add ID --cert FILE"
+    assert command == "certbound client match ID --cert FILE"
 
 
 def test_a_mismatch_ends_the_login() -> None:

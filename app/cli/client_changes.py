@@ -1,0 +1,113 @@
+"""``certbound client trust | label | match | rehearse``: changing a client, or trying a change."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app import telemetry
+from app.admin import client_changes, identity
+from app.admin.client_checks import Labels
+from app.admin.clients import name_text
+from app.admin.rehearsal import rehearse as rehearse_change
+from app.cli.client_options import (
+    ClientId,
+    NewCertificate,
+    ResourceClass,
+    Risk,
+    SanDns,
+    SanEmail,
+    SanIp,
+    SanUri,
+    SpiffeId,
+    SubjectDn,
+    Tenant,
+    TrustNames,
+)
+from app.cli.client_pages import client_members, labels_of
+from app.cli.desk import desk_of
+from app.cli.page import Page
+from app.cli.rehearsal_page import rehearsal_page
+from app.cli.session import Session
+
+Certificate = Annotated[
+    Path | None,
+    typer.Option("--cert", metavar="FILE", help="Take the narrowest name of this certificate."),
+]
+
+
+def trust(session: Session, client_id: ClientId, names: TrustNames) -> Page:
+    """Replace the trust sets that may vouch for a client; it counts from the next request on."""
+    with desk_of(session) as desk:
+        row = client_changes.set_trust(desk, client_id, names)
+    page = Page({"client": client_members(row)})
+    page.ok("client", client_id, vouched_for_by=f"trust set {', '.join(row.trust_sets)}")
+    return page
+
+
+def label(
+    session: Session,
+    client_id: ClientId,
+    *,
+    tenant: Tenant = None,
+    risk: Risk = None,
+    resource_class: ResourceClass = None,
+) -> Page:
+    """Label a client; labels not given stay, an empty one is taken away."""
+    labels = Labels(tenant, risk, resource_class)
+    if not labels.given():
+        raise typer.BadParameter("give at least one", param_hint="--tenant --risk --resource-class")
+    with desk_of(session) as desk:
+        row = client_changes.label(desk, client_id, labels)
+    page = Page({"client": client_members(row)})
+    texts = {name: text or "none" for name, text in labels_of(row).items()}
+    page.ok("client", client_id, **texts)
+    return page
+
+
+def match(
+    session: Session,
+    client_id: ClientId,
+    *,
+    cert: Certificate = None,
+    subject_dn: SubjectDn = None,
+    san_dns: SanDns = None,
+    san_uri: SanUri = None,
+    san_ip: SanIp = None,
+    san_email: SanEmail = None,
+    spiffe_id: SpiffeId = None,
+) -> Page:
+    """Recognise a client by another name from the next request on; all else stays as it is."""
+    subjects = {
+        "subject_dn": subject_dn,
+        "san_dns": san_dns,
+        "san_uri": san_uri,
+        "san_ip": san_ip,
+        "san_email": san_email,
+    }
+    chosen = [(name, text) for name, text in subjects.items() if text is not None]
+    who = identity.by_names(client_id, [] if cert is None else [cert], chosen, spiffe_id)
+    if who is None:
+        raise typer.BadParameter(
+            "give exactly one of --cert FILE, --subject-dn, --san-dns, --san-uri, --san-ip, "
+            "--san-email (RFC 8705 section 2.1.2), or --spiffe-id",
+            param_hint="name",
+        )
+    with desk_of(session) as desk:
+        row = client_changes.rename(desk, client_id, who)
+    page = Page({"client": client_members(row)})
+    page.ok("client", client_id, recognised_by=name_text(row))
+    if cert is not None:
+        page.command(
+            "see that it works",
+            *session.certbound("doctor", "cert", str(cert), "--client", client_id),
+        )
+    return page
+
+
+def rehearse(session: Session, client_id: ClientId, new: NewCertificate) -> Page:
+    """Try a new certificate for a client and change nothing: would it do, and what to do in order."""
+    telemetry.configure("console", "error")  # a failed fetch is told below, not logged
+    with desk_of(session) as desk:
+        found = rehearse_change(desk, client_id, new)
+    return rehearsal_page(session, new, found)

@@ -1,0 +1,177 @@
+"""``certbound revoke``: stopping a certificate for everybody, at once."""
+
+from typing import Annotated, Any
+
+import typer
+
+from app import clock
+from app.admin import denial
+from app.admin.denial import Stopped
+from app.cli.dates import span, until
+from app.cli.desk import desk_of
+from app.cli.page import Page
+from app.cli.session import Session
+from app.cli.verb import group, verb
+from app.store.denied import DeniedRow, Kind
+
+commands = group("Revoking: a certificate or key is stopped for all clients, whoever vouches.")
+
+Thumbprint = Annotated[
+    str,
+    typer.Argument(
+        metavar="THUMBPRINT|FILE",
+        help="x5t#S256, or SHA-256 in hex, or the certificate file; with --key a key's hash too.",
+    ),
+]
+Named = Annotated[
+    str,
+    typer.Argument(metavar="THUMBPRINT|FILE", help="The same, or a value as revoke list shows it."),
+]
+Key = Annotated[
+    bool, typer.Option("--key", help="Stop its key: every certificate with it, future ones too.")
+]
+IssuerSerial = Annotated[
+    bool, typer.Option("--issuer-serial", help="Stop what its issuer gave its serial number.")
+]
+Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why, for the audit and for people.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Change nothing; count what would stop.")]
+
+_WORDS: dict[Kind, str] = {
+    "thumbprint": "certificate",
+    "spki": "key",
+    "issuer_serial": "issuer and serial",
+}
+
+
+@verb(commands, "cert")
+def cert(
+    session: Session,
+    thumbprint: Thumbprint,
+    *,
+    key: Key = False,
+    issuer_serial: IssuerSerial = False,
+    reason: Reason = "",
+    dry_run: DryRun = False,
+) -> Page:
+    """Stop a certificate for all clients; when this returns, no process issues a token to it."""
+    kind = _kind(key=key, issuer_serial=issuer_serial) or "thumbprint"
+    with desk_of(session) as desk:
+        stopped = denial.deny(desk, thumbprint, kind, reason=reason, dry_run=dry_run)
+    page = Page({**_members(stopped), "dry_run": dry_run, "revoked": not dry_run})
+    _stopped(page, stopped, dry_run=dry_run)
+    if dry_run:
+        words = ["revoke", "cert", thumbprint]
+        words += ["--key"] if key else ["--issuer-serial"] if issuer_serial else []
+        page.command("do it", *session.certbound(*words))
+    else:
+        page.command("after a mistake", *session.certbound("revoke", "undo", stopped.value))
+    return page
+
+
+@verb(commands, "list")
+def list_denied(session: Session) -> Page:
+    """Show everything that was revoked here, by whom, when and why."""
+    with desk_of(session) as desk:
+        rows = denial.listed(desk)
+    page = Page({"revoked": [_row_members(row) for row in rows]})
+    for row in rows:
+        page.bad(
+            _WORDS[row.kind],
+            row.value,
+            since=until(row.created_at),
+            by=row.actor,
+            reason=row.reason,
+        )
+    if not rows:
+        page.fact("nothing is revoked here")
+    return page
+
+
+@verb(commands, "undo")
+def undo(
+    session: Session,
+    thumbprint: Named,
+    *,
+    key: Key = False,
+    issuer_serial: IssuerSerial = False,
+) -> Page:
+    """Take back a revocation made by mistake; what it stopped may authenticate again."""
+    kind = _kind(key=key, issuer_serial=issuer_serial)
+    with desk_of(session) as desk:
+        rows = denial.undo(desk, thumbprint, kind)
+    page = Page({"undone": [_row_members(row) for row in rows]})
+    for row in rows:
+        page.ok(f"{_WORDS[row.kind]} may be used again", row.value)
+    return page
+
+
+def _kind(*, key: bool, issuer_serial: bool) -> Kind | None:
+    if key and issuer_serial:
+        raise typer.BadParameter("give one of them", param_hint="--key --issuer-serial")
+    if key:
+        return "spki"
+    return "issuer_serial" if issuer_serial else None
+
+
+def _stopped(page: Page, stopped: Stopped, *, dry_run: bool) -> None:
+    what, target = _WORDS[stopped.kind], stopped.target
+    label = f"{what} revoked" if stopped.changed else f"{what} was revoked already"
+    if dry_run and stopped.changed:
+        label = f"{what} would be revoked"
+    line = page.fact if dry_run else page.ok
+    line(
+        label,
+        stopped.value,
+        subject=target.subject or "",
+        issuer=target.issuer or "",
+        last_used=until(stopped.last_used) or "never seen here",
+    )
+    for client_id in stopped.clients:
+        page.bad(client_id, "would be stopped" if dry_run else "stopped")
+    if not stopped.clients:
+        page.warn("no client", "is known to have used or registered it")
+    out = stopped.outstanding
+    if out.count and out.until is not None:
+        page.warn(
+            "unexpired tokens",
+            f"{out.count}",
+            still_accepted=f"by resources that check offline, for {_tail(stopped)} at most, "
+            f"until {clock.iso(out.until)}",
+        )
+    else:
+        page.fact("unexpired tokens", "none")
+
+
+def _tail(stopped: Stopped) -> str:
+    return span(_tail_seconds(stopped))
+
+
+def _tail_seconds(stopped: Stopped) -> int:
+    last = stopped.outstanding.until
+    return 0 if last is None else max(last - clock.now(), 0)
+
+
+def _members(stopped: Stopped) -> dict[str, Any]:
+    return {
+        "kind": stopped.kind,
+        "value": stopped.value,
+        "changed": stopped.changed,
+        "clients": list(stopped.clients),
+        "x5t#S256": list(stopped.thumbprints),
+        "last_used": stopped.last_used,
+        "tokens": {
+            "count": stopped.outstanding.count,
+            "until": stopped.outstanding.until,
+            "seconds": _tail_seconds(stopped),
+        },
+    }
+
+
+def _row_members(row: DeniedRow) -> dict[str, Any]:
+    return {
+        "kind": row.kind,
+        "value": row.value,
+        "reason": row.reason,
+        "actor": row.actor,
+        "created_at": row.created_at,
+    }
