@@ -38,7 +38,9 @@ __all__ = [
 
 MAX_PRESENTED = 10  # certificates, the leaf included; the TLS layer has the same cap
 MAX_ELEMENTS = 1024  # DER elements in all of them; ten ordinary certificates have fewer
-_REMEMBERED = 4096  # verdicts of some 3 KiB each: 12 MiB at worst, one per live client certificate
+# Verdicts of some 3 KiB each, 6 KiB where revocation is asked: 24 MiB at worst. One per live
+# client certificate.
+_REMEMBERED = 4096
 
 Basis = Literal["path", "registered_certificate", "registered_key"]
 
