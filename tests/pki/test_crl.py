@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from app.pki import der
 from app.pki.anchors import TrustSet
-from app.pki.crl import CLOCK_SKEW, LoadedCrl, load_crl, load_for, to_der
+from app.pki.crl import CLOCK_SKEW, MAX_BYTES, LoadedCrl, load_crl, load_for, to_der
 from app.pki.crl_entries import RevokedEntry, serial_key
 from app.pki.leaf import read_leaf
 from tests.kit import ca, crls
@@ -347,3 +347,15 @@ def _watch(pauses: list[float], done: threading.Event) -> None:
 
 def _when(seconds: int) -> dt.datetime:
     return dt.datetime.fromtimestamp(seconds, dt.UTC)
+
+
+@pytest.mark.parametrize("start", [b"\x30", b"-----BEGIN X509 CRL-----"], ids=["DER", "PEM"])
+def test_a_list_above_the_cap_is_refused_unread(start: bytes) -> None:
+    """A hundred megabytes meet a length, not a parser."""
+    data = start + bytes(2 * MAX_BYTES) + b"-----END X509 CRL-----"
+
+    def attempt() -> None:
+        with pytest.raises(ValueError, match="more than 67108864 bytes"):
+            load_crl(data, _SIGNERS)
+
+    assert cheapest(attempt) < 0.2
