@@ -6,8 +6,8 @@ from pathlib import Path
 from app import clock
 from app.admin import boundary
 from app.admin import clients as admin_clients
+from app.admin.credential import Credential, certificate
 from app.admin.desk import Desk
-from app.admin.identity import Credential, certificate
 from app.admin.problem import Problem
 from app.admin.thumbprints import thumbprint_of
 from app.audit import CertificateAdded, CertificateEvidence, CertificateRetired

@@ -6,7 +6,7 @@ trust sets and resources that exist, and that each change and its audit entry ar
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from app import clock
 from app.admin import boundary
@@ -17,8 +17,9 @@ from app.admin.client_checks import (
     require_resources,
     require_vouchers,
 )
+from app.admin.credential import digests
 from app.admin.desk import Desk
-from app.admin.identity import Identity, digests
+from app.admin.identity import Identity
 from app.admin.problem import Problem
 from app.admin.scopes import checked_scopes
 from app.audit import ClientAdded, ClientDisabled, ClientEnabled, ClientRemoved
@@ -42,7 +43,6 @@ class Wishes:
     scopes: Sequence[str] = ()
     resources: Sequence[str] = ()
     trust_sets: Sequence[str] = ()
-    labels: Labels = field(default_factory=Labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,13 @@ class Added:
     """Clients that hold one of its keys already: reported, not refused, as the settings say."""
 
 
-def add(desk: Desk, client_id: str, identity: Identity, wishes: Wishes) -> Added:
+def add(
+    desk: Desk,
+    client_id: str,
+    identity: Identity,
+    wishes: Wishes,
+    labels: Labels | None = None,
+) -> Added:
     """Register a client.
 
     Raises:
@@ -65,7 +71,7 @@ def add(desk: Desk, client_id: str, identity: Identity, wishes: Wishes) -> Added
             scope, resource or trust set is not known.
 
     """
-    row = _row(client_id, identity, wishes)
+    row = _row(client_id, identity, wishes, labels or Labels())
     now = row.created_at
     sharing: dict[str, None] = {}
     with registry.change(desk.db) as conn:
@@ -187,7 +193,7 @@ def _require(client_id: str, row: ClientRow | None) -> ClientRow:
     return row
 
 
-def _row(client_id: str, identity: Identity, wishes: Wishes) -> ClientRow:
+def _row(client_id: str, identity: Identity, wishes: Wishes, labels: Labels) -> ClientRow:
     if CLIENT_ID.fullmatch(client_id) is None:
         raise Problem(
             "this cannot be a client_id",
@@ -205,7 +211,7 @@ def _row(client_id: str, identity: Identity, wishes: Wishes) -> ClientRow:
             expected=f"--trust with {tls_client_auth.NAME} only",
             action="Leave --trust out: no CA is asked about a registered certificate or key.",
         )
-    labels = wishes.labels.given()
+    given = labels.given()
     now = clock.now()
     return ClientRow(
         client_id=client_id,
@@ -222,9 +228,9 @@ def _row(client_id: str, identity: Identity, wishes: Wishes) -> ClientRow:
         resources=tuple(dict.fromkeys(wishes.resources)),
         trust_sets=tuple(dict.fromkeys(trust_sets)),
         spiffe_id=identity.spiffe_id,
-        tenant=labels.get("tenant", ""),
-        risk=labels.get("risk", ""),
-        resource_class=labels.get("resource_class", ""),
+        tenant=given.get("tenant", ""),
+        risk=given.get("risk", ""),
+        resource_class=given.get("resource_class", ""),
     )
 
 

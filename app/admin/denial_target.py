@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.admin.certificate_file import read_chain
-from app.admin.identity import readable
+from app.admin.credential import readable
 from app.admin.problem import Problem
 from app.admin.thumbprints import thumbprint_of
 from app.store.credentials import CredentialRow

@@ -4,16 +4,17 @@ Guarantees the endpoint's verdict as of now: `authenticate` and the grant run he
 there, on the same registry; only the proof of possession is taken for granted. Nothing is recorded.
 """
 
-import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from app import clock
 from app.admin.desk import Desk
+from app.admin.doctor_sources import Gathering, Sources
 from app.admin.keys import unsealed
+from app.admin.life_cycle import states
 from app.clients.authentication import AuthenticatedClient, Credentials, authenticate
-from app.clients.methods.self_signed_tls_client_auth import is_published
+from app.clients.boundary import examine_holders
 from app.clients.model import Client
 from app.clients.registry import Registry
 from app.errors import (
@@ -83,10 +84,18 @@ class Examiner:
     registry: Registry
     policy: Policy
     chain: Sequence[bytes]
-    remote: RemoteKeys
+    sources: Sources
     now: int
     trust_names: Sequence[str] = ()
     """Every trust set there is."""
+
+    states: Mapping[str, str] = field(default_factory=dict)
+    """By client: where this certificate stands with it, in words."""
+
+    @property
+    def remote(self) -> RemoteKeys:
+        """The key sets that were fetched."""
+        return self.sources.remote
 
     def diagnose(self, client_id: str) -> Diagnosis:
         """The checks and the answer for one client, registered or not."""
@@ -127,13 +136,13 @@ class Examiner:
         """The finding, saying so where a trust set that does not count for the client would do."""
         if client is None or finding.check != "chain" or finding.passed:
             return finding
-        exam = Examination(thorough=True)
         peer = PeerCertificate(self.chain[0], tuple(self.chain[1:]), "", "")
         others = [name for name in self.trust_names if name not in client.trust_sets]
         for trust_set in self._trust_sets(others):
+            exam = Examination(thorough=True)
             with suppress(Refused):
                 check.by_path(exam, peer, [trust_set], self.now)
-            if exam.findings[-1].check == "chain" and exam.findings[-1].passed:
+            if any(each.check == "chain" and each.passed for each in exam.findings):
                 counts = ", ".join(client.trust_sets)
                 names = " ".join((*client.trust_sets, trust_set.name))
                 issuer = check.describe(self.chain[0]).issuer
@@ -163,13 +172,25 @@ class Examiner:
                 self._credentials(client_id),
                 self.remote.keys_for,
                 self.now,
+                revocation=self.sources.revocation,
             )
+            crossings = self._boundary(exam, asking)
         except Refused:
             self._look_at_name(exam, client_id)
         else:
             if exam.first_failure is None:
-                return self._request(exam, asking)
+                return self._request(exam, asking, crossings)
+        finally:
+            if (state := self.states.get(client_id)) is not None:
+                exam.findings.append(Finding("credential", state))
         return InvalidClient(exam.first_failure)
+
+    def _boundary(self, exam: Examination, asking: AuthenticatedClient) -> tuple[str, ...]:
+        """As if the client claimed its key now, where it did not yet."""
+        holders = self.sources.holders
+        return tuple(
+            examine_holders(exam, self.registry, asking.client, holders, self.policy.boundary)
+        )
 
     def _fetch_problem(self, client_id: str) -> str | None:
         client = self.registry.client(client_id)
@@ -200,13 +221,16 @@ class Examiner:
             return
         names.examine_name(exam, facts.names, client.subject)
 
-    def _request(self, exam: Examination, asking: AuthenticatedClient) -> OAuthError | None:
+    def _request(
+        self, exam: Examination, asking: AuthenticatedClient, crossings: tuple[str, ...]
+    ) -> OAuthError | None:
         """The plainest token request: no scope, no resource."""
         grant = client_credentials.GRANT_TYPE
         try:
             if grant not in asking.client.grant_types:
                 raise UnauthorizedClient
-            issue = GRANTS[grant].grant(GrantRequest(asking, {}, self.registry, self.policy))
+            wish = GrantRequest(asking, {}, self.registry, self.policy, crossings)
+            issue = GRANTS[grant].grant(wish)
         except OAuthError as refusal:
             exam.findings.append(refusal.finding)
             return refusal
@@ -242,14 +266,17 @@ def examiner(
     if registered is not None:
         rows = replace(rows, credentials=(*rows.credentials, registered))
     registry = Registry(rows, ring)
-    wanted = registry.client_ids() if client_ids is None else client_ids
+    wanted = list(registry.client_ids() if client_ids is None else client_ids)
+    moment = clock.now() if at is None else at
+    peer = PeerCertificate(chain[0], tuple(chain[1:]), "", "")
     return Examiner(
         registry,
-        Policy(settings.access_token_lifetime, settings.default_resource),
+        Policy(settings.access_token_lifetime, settings.default_resource, settings.boundary_policy),
         chain,
-        asyncio.run(_fetched(desk, registry, wanted, chain)),
-        clock.now() if at is None else at,
+        Gathering(desk, registry, rows.crls, peer, moment).run(wanted),
+        moment,
         tuple(row.name for row in rows.trust_sets),
+        states(desk, wanted, peer, moment),
     )
 
 
@@ -261,23 +288,3 @@ def search(examiner: Examiner) -> list[Diagnosis]:
         if (client := examiner.registry.client(client_id)) is not None and not client.disabled
     ]
     return sorted(found, key=lambda one: (one.status != 200, -one.steps_passed))  # noqa: PLR2004 - OK
-
-
-async def _fetched(
-    desk: Desk, registry: Registry, client_ids: Iterable[str], chain: Sequence[bytes]
-) -> RemoteKeys:
-    settings = desk.settings
-    remote = RemoteKeys(
-        allow_private=settings.jwks_uri_allow_private, ca_file=settings.jwks_uri_ca_file
-    )
-    peer = PeerCertificate(chain[0], (), "", "")
-    uris = {
-        client.jwks_uri
-        for client_id in client_ids
-        if (client := registry.client(client_id)) is not None and client.jwks_uri is not None
-    }
-    await asyncio.gather(
-        *(remote.ensure(uri, lambda keys: is_published(keys, peer)) for uri in sorted(uris))
-    )
-    await remote.close()
-    return remote

@@ -9,55 +9,30 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from app import clock
 from app.admin.certificate_file import read_chain
+from app.admin.credential import Credential, certificate, judged, readable
 from app.admin.files import read
 from app.admin.problem import Problem
 from app.clients.methods import self_signed_tls_client_auth, tls_client_auth
-from app.errors import Examination, Refused
 from app.jose import jwks
 from app.jose.document import FetchRefused, examine_url
 from app.jose.jwks import ClientKey
-from app.pki import check, names, spiffe
-from app.pki.check import CertificateFacts, Registered
+from app.pki import names, spiffe
+from app.pki.check import CertificateFacts
 from app.pki.names import SubjectMatch
-from app.store.credentials import CredentialRow
-from app.tls.peer import PeerCertificate
 
-
-@dataclass(frozen=True, slots=True)
-class Credential:
-    """A certificate or key about to be registered."""
-
-    kind: Literal["certificate", "key"]
-    spki_sha256: str
-    spki_der: bytes
-    der: bytes | None = None
-    facts: CertificateFacts | None = None
-    source: Literal["registered", "jwks"] = "registered"
-
-    @property
-    def digest(self) -> str:
-        """What names it afterwards: the certificate's thumbprint, or the key's hash."""
-        return self.facts.thumbprint if self.facts else self.spki_sha256
-
-    def row(self, client_id: str, now: int, activate_at: int | None = None) -> CredentialRow:
-        """The row that registers it."""
-        facts = self.facts
-        return CredentialRow(
-            client_id=client_id,
-            kind=self.kind,
-            spki_sha256=self.spki_sha256,
-            spki_der=self.spki_der,
-            created_at=now,
-            thumbprint=facts.thumbprint if facts else None,
-            der=self.der,
-            subject=facts.subject if facts else None,
-            not_before=facts.not_before if facts else None,
-            not_after=facts.not_after if facts else None,
-            activate_at=activate_at,
-            source=self.source,
-        )
+__all__ = [
+    "Credential",
+    "Identity",
+    "by_certificate_name",
+    "by_certificates",
+    "by_jwks",
+    "by_jwks_uri",
+    "by_names",
+    "by_public_key",
+    "by_spiffe_id",
+    "by_subject",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,73 +219,14 @@ def by_jwks_uri(url: str) -> Identity:
     return Identity(self_signed_tls_client_auth.NAME, jwks_uri=url)
 
 
-def readable(path: Path, der: bytes) -> CertificateFacts:
-    """What the certificate says.
-
-    Raises:
-        Problem: it is malformed.
-
-    """
-    try:
-        return check.describe(der)
-    except ValueError as error:
-        raise Problem(
-            f"{path} holds a malformed certificate",
-            seen=str(error),
-            expected="X.509 v3 in DER",
-            action="Have it reissued.",
-        ) from error
-
-
-def certificate(path: Path, activate_at: int | None = None) -> Credential:
-    """The first certificate in `path`, to be registered as a whole.
-
-    Raises:
-        Problem: it cannot be read, or could never authenticate from `activate_at` on.
-
-    """
-    der = read_chain(path)[0]
-    found = Credential("certificate", "", b"", der, readable(path, der))
-    return _judged(path, found, activate_at)
-
-
 def _of_key(
     path: Path, key: ClientKey, source: Literal["registered", "jwks"] = "registered"
 ) -> Credential:
     if key.certificate_der is None:
         return Credential("key", key.spki_sha256, key.spki_der, source=source)
     der = key.certificate_der
-    return _judged(path, Credential("certificate", "", b"", der, readable(path, der), source), None)
-
-
-def _judged(path: Path, found: Credential, activate_at: int | None) -> Credential:
-    """The credential, after the token endpoint's own check said that it would do."""
-    if found.facts is None or found.der is None:
-        return found
-    facts = found.facts
-    # A certificate may be registered before it is in date, never after.
-    moment = max(clock.now(), activate_at or 0, facts.not_before)
-    registered = Registered(
-        "certificate", facts.thumbprint, facts.spki_sha256, facts.spki_der, "active"
-    )
-    peer = PeerCertificate(found.der, (), "", "")
-    try:
-        check.by_registration(Examination(), peer, [registered], moment)
-    except Refused as refused:
-        finding = refused.finding
-        raise Problem(
-            f"the certificate in {path} would never be accepted ({finding.reason})",
-            seen=finding.seen,
-            expected=finding.expected,
-            action=f"{finding.action[:1].upper()}{finding.action[1:]}",
-        ) from refused
-    return Credential(found.kind, facts.spki_sha256, facts.spki_der, found.der, facts, found.source)
+    return judged(path, Credential("certificate", "", b"", der, readable(path, der), source), None)
 
 
 def _unusable(path: Path, error: ValueError, expected: str) -> Problem:
     return Problem(f"{path} cannot be registered", seen=str(error), expected=expected)
-
-
-def digests(credentials: Sequence[Credential]) -> list[str]:
-    """The names of several credentials, for the audit."""
-    return [credential.digest for credential in credentials]

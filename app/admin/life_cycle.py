@@ -12,11 +12,12 @@ from typing import Literal
 from app import clock
 from app.admin import clients as admin_clients
 from app.admin.desk import Desk
-from app.store import denied, uses
+from app.store import credentials, denied, uses
 from app.store.clients import ClientRow
 from app.store.credentials import CredentialRow, Phase
 from app.store.denied import Denied, issuer_serial
 from app.store.uses import DAY, UseRow
+from app.tls.peer import PeerCertificate
 
 DAYS = 14
 """Days of use that are shown."""
@@ -132,6 +133,33 @@ def is_denied(use: UseRow, stopped: Denied) -> bool:
         or use.spki_sha256 in stopped.spkis
         or issuer_serial(use.issuer, use.serial) in stopped.issuer_serials
     )
+
+
+def states(
+    desk: Desk, client_ids: Iterable[str], peer: PeerCertificate, now: int
+) -> dict[str, str]:
+    """Where the certificate of `peer` stands with each client that registered or used it, in words."""
+    wanted = set(client_ids)
+    with desk.db.read() as conn:
+        registered = credentials.by_thumbprint(conn, peer.thumbprint)
+        seen = {use.client_id: use for use in uses.by_thumbprint(conn, peer.thumbprint)}
+        stopped = denied.snapshot(conn)
+    found = {}
+    for row in registered:
+        state = phase_of(row, seen.get(row.client_id), stopped, now)
+        kept = "" if row.custody == "unknown" else f", key kept in {row.custody}"
+        owner = f", owner {row.owner}" if row.owner else ""
+        found[row.client_id] = f"{state}{kept}{owner}, {_used(seen.get(row.client_id))}"
+    for client_id, use in seen.items():
+        words = "revoked" if is_denied(use, stopped) else "not registered, known by its use"
+        found.setdefault(client_id, f"{words}, {_used(use)}")
+    return {client_id: text for client_id, text in found.items() if client_id in wanted}
+
+
+def _used(use: UseRow | None) -> str:
+    if use is None:
+        return "never used"
+    return f"used since {clock.iso(use.first_used)}, last {clock.iso(use.last_used)}"
 
 
 def in_force(registered: Iterable[CredentialRow], stopped: Denied, now: int) -> list[CredentialRow]:

@@ -76,7 +76,7 @@ def follow(
 async def _load(desk: Desk, name: str) -> str | None:
     settings = desk.settings
     documents = RemoteDocuments(
-        allow_private=settings.jwks_uri_allow_private, ca_file=settings.jwks_uri_ca_file
+        allow_private=settings.trust_allow_private, ca_file=settings.trust_ca_file
     )
     with desk.db.read() as conn:
         row = find(trust.listed(conn), name)

@@ -84,9 +84,9 @@ def add(
     else:
         raise typer.BadParameter(f"must be {' or '.join(METHODS)}", param_hint="--method")
     labels = Labels(tenant, risk, resource_class)
-    wishes = Wishes(grant or (), scope or (), resource or (), trust or (), labels)
+    wishes = Wishes(grant or (), scope or (), resource or (), trust or ())
     with desk_of(session) as desk:
-        added = clients.add(desk, client_id, who, wishes)
+        added = clients.add(desk, client_id, who, wishes, labels)
         default = desk.settings.default_resource
         doubts = first_try(desk, client_id, cert[0]) if cert else ()
     file = cert[0] if cert else None
