@@ -1,51 +1,17 @@
 """What an operator changes holds for the very next request, on connections opened long before."""
 
-import contextlib
-import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.kit import ledger, tokens
+from tests.kit import tokens
 from tests.kit.issuing import issue
-from tests.kit.presenting import token_request
+from tests.kit.live import claims, live, reason
 from tests.kit.running import Running
-from tests.kit.wire import TIMEOUT, Reader, Response
+from tests.kit.wire import TIMEOUT
 
 SELF_SIGNED = ("--method", "self_signed_tls_client_auth")
-Ask = Callable[..., Response]
-
-
-@contextlib.contextmanager
-def live(server: Running, name: str, client_id: str | None = None) -> Iterator[Ask]:
-    """One connection with ``certs/<name>.crt`` that stays open; each call is one request on it."""
-    context = server.tls(server.file(f"{name}.crt"))
-    with (
-        socket.create_connection(("127.0.0.1", server.mtls_port), TIMEOUT) as raw,
-        context.wrap_socket(raw, server_hostname="localhost") as connection,
-    ):
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        reader = Reader(connection)
-
-        def ask(more: str = "") -> Response:
-            connection.sendall(token_request((client_id or name) + more))
-            return reader.response()
-
-        yield ask
-
-
-def reason(server: Running, response: Response) -> str:
-    """Why a request was refused, audit and wire agreeing that it was."""
-    assert response.status in (400, 401), response.body
-    return ledger.reason(server, response.json()["error_ref"])
-
-
-def claims(response: Response) -> dict[str, object]:
-    """What an issued token says."""
-    assert response.status == 200, response.body
-    return tokens.read(response.json()["access_token"])
 
 
 def test_the_life_of_a_client_on_one_connection(server: Running) -> None:

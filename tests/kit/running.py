@@ -103,6 +103,12 @@ class Running:
         """Run a command with ``--json``; what it printed."""
         return json.loads(self.certbound(*arguments, "--json", check=check))
 
+    def problem(self, *arguments: str) -> Any:
+        """Run a command that must refuse, or meet a file it cannot read; the error it told, with message and seen."""
+        done = call(self.home, *arguments, "--json", environment=self.environment)
+        assert done.code in (1, 3), f"{arguments}: exit {done.code}\n{done.out}{done.err}"
+        return done.error
+
     @contextmanager
     def desk(self) -> Iterator[Desk]:
         """An operator's desk on this home, beside the running server."""
