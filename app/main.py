@@ -149,6 +149,9 @@ def _registry(sealing_key: SealingKey, revocation: Revocation, rows: RegistryRow
     return registry
 
 
+CRL_LOADING = 60.0
+"""Seconds that a start waits at most for CRLs: 50 MB take two."""
+
 Announce = Callable[[list[tuple[str, int]]], None]
 """Gets the bound addresses, host and port."""
 
@@ -183,6 +186,8 @@ async def _serve(house: House, settings: Settings, announce: Announce) -> None:
         stack.callback(door.journal.close, settings.shutdown_timeout)
         stack.push_async_callback(door.remote_keys.close)
         stack.push_async_callback(house.upkeep.close)
+        # A large CRL takes seconds to parse; until then a hard policy would refuse everybody.
+        await asyncio.to_thread(door.revocation.wait, CRL_LOADING)
         for work in house.upkeep.works():
             task = asyncio.ensure_future(work)
             stack.push_async_callback(_cancelled, task)

@@ -1,6 +1,7 @@
 """The token endpoint (RFC 6749 section 3.2), on both listeners."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from collections.abc import Set as AbstractSet
 from functools import partial
 
 from starlette.requests import Request
@@ -9,10 +10,6 @@ from starlette.responses import Response
 from app import clock
 from app.clients.authentication import AuthenticatedClient, Credentials, authenticate
 from app.clients.boundary import examine_holders
-from app.clients.methods import tls_client_auth
-from app.clients.methods.evidence import Evidence
-from app.clients.methods.self_signed_tls_client_auth import is_published
-from app.clients.model import Client
 from app.clients.registry import Registry
 from app.endpoints.door import (
     Decision,
@@ -22,6 +19,7 @@ from app.endpoints.door import (
     credentials,
     refused,
 )
+from app.endpoints.wanted import HoldersWanted, KeySetWanted, StatusWanted, Wanted
 from app.errors import (
     Examination,
     Finding,
@@ -60,47 +58,19 @@ async def token(door: Door, request: Request) -> Response:
     return json_response(complete(decision).members())
 
 
-class _KeyNotClaimed(Exception):
-    """The decision needs to know who else holds the client's key; nobody asked for it yet."""
-
-    def __init__(self, asking: AuthenticatedClient) -> None:
-        super().__init__(asking.client.client_id)
-        self.asking = asking
-
-
-class _KeysNotSought(Exception):
-    """The decision needs the key set at `uri`, which this request did not ask for yet."""
-
-    def __init__(self, uri: str) -> None:
-        super().__init__(uri)
-        self.uri = uri
-
-
 async def _settled(
     door: Door, parameters: Form, presented: Credentials, others: Sequence[str]
 ) -> Decision:
-    """The recorded decision, after the client's ``jwks_uri`` had the chance to be read.
-
-    Which URI that is may be newer than this process's snapshot: then the decision in the journal
-    says so, nothing is recorded, and it is taken again. Each round needs an operator's change.
-    """
-    client = door.snapshots.current.client(presented.unverified_client_id)
-    if client is not None and not others:
-        await _seek_status(door, client, presented)
-    sought = client.jwks_uri if client and not (client.disabled or others) else None
+    """The recorded decision, after all it wanted had the chance to be fetched."""
+    sought: set[Hashable] = set()
     while True:
-        if sought is not None:
-            await _seek_keys(door, presented, sought)
         try:
             return await door.journal.settle(
                 partial(decide, door, parameters, presented, others, sought=sought)
             )
-        except _KeysNotSought as missed:
-            sought = missed.uri
-        except _KeyNotClaimed as missed:
-            client = missed.asking.client
-            spki_sha256 = missed.asking.certificate.spki_sha256
-            await door.key_holders.claim(spki_sha256, client.client_id, client.tenant)
+        except Wanted as wanted:
+            sought.add(wanted.key)
+            await wanted.fetch(door, presented)
 
 
 def decide(
@@ -110,16 +80,19 @@ def decide(
     others: Sequence[str],
     registry: Registry,
     *,
-    sought: str | None = None,
+    sought: AbstractSet[Hashable] = frozenset(),
 ) -> Decision:
     """The decision on one request as of `registry`. Pure: the journal may take it again.
 
-    `sought` is the ``jwks_uri`` that was given the chance to be read for this request.
+    `sought` names what was fetched for this request; what else is needed is raised as `Wanted`.
     """
 
+    def want(wanted: Wanted) -> None:
+        if wanted.key not in sought:
+            raise wanted
+
     def keys_for(uri: str, now: int) -> tuple[ClientKey, ...] | None:
-        if uri != sought:
-            raise _KeysNotSought(uri)
+        want(KeySetWanted(uri))
         return door.remote_keys.keys_for(uri, now)
 
     exam = Examination()
@@ -129,6 +102,8 @@ def decide(
     try:
         grant_type = _required(parameters, "grant_type")
         _one_mechanism(others, presented)
+        if client is not None and not client.disabled and registry.asked_about("ocsp"):
+            want(StatusWanted(client, registry))
         try:
             asking = authenticate(
                 exam, registry, presented, keys_for, now, revocation=door.revocation
@@ -150,7 +125,7 @@ def _examine_boundary(
     client = asking.client
     holders = door.key_holders.known(asking.certificate.spki_sha256, client.client_id)
     if holders is None:
-        raise _KeyNotClaimed(asking)
+        raise HoldersWanted(asking)
     return tuple(examine_holders(exam, registry, client, holders, door.policy.boundary))
 
 
@@ -223,22 +198,3 @@ def _one_mechanism(others: Sequence[str], presented: Credentials) -> None:
     if presented.peer is not None or len(others) > 1:
         raise InvalidRequest(finding)
     raise InvalidClient(finding)
-
-
-async def _seek_status(door: Door, client: Client, presented: Credentials) -> None:
-    """Give OCSP responders the chance to answer; no wait while fresh answers are at hand."""
-    registry = door.snapshots.current
-    peer = presented.peer
-    if peer is None or client.disabled or not registry.asked_about("ocsp"):
-        return
-    if client.token_endpoint_auth_method == tls_client_auth.NAME:
-        evidence = Evidence(client, peer, registry, door.remote_keys.keys_for, clock.now())
-        if (wanted := tls_client_auth.links_to_ask(evidence)) is not None:
-            await door.ocsp.ensure(*wanted)
-
-
-async def _seek_keys(door: Door, presented: Credentials, uri: str) -> None:
-    """Give a client with a ``jwks_uri`` the chance to have just published this certificate."""
-    peer = presented.peer
-    if peer is not None:
-        await door.remote_keys.ensure(uri, lambda keys: is_published(keys, peer))
