@@ -121,7 +121,7 @@ def list_certificates(session: Session, client_id: ClientId) -> Page:
     return page
 
 
-@verb(commands, "retire")
+@verb(commands, "retire", takes_thumbprint=True)
 def retire(session: Session, client_id: ClientId, thumbprint: Thumbprint, at: At = None) -> Page:
     """Let a certificate count no more, for good; when this returns, no process accepts it."""
     moment_of_it = None if at is None else moment(at, "--at")

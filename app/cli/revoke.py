@@ -43,7 +43,7 @@ _WORDS: dict[Kind, str] = {
 }
 
 
-@verb(commands, "cert")
+@verb(commands, "cert", takes_thumbprint=True)
 def cert(
     session: Session,
     thumbprint: Thumbprint,
@@ -87,7 +87,7 @@ def list_denied(session: Session) -> Page:
     return page
 
 
-@verb(commands, "undo")
+@verb(commands, "undo", takes_thumbprint=True)
 def undo(
     session: Session,
     thumbprint: Named,

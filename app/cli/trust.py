@@ -96,7 +96,7 @@ def list_sets(session: Session) -> Page:
     return trust_pages.overview(session, rows, crls)
 
 
-@verb(commands, "remove")
+@verb(commands, "remove", takes_thumbprint=True)
 def remove(
     session: Session, name: Name, thumbprint: Thumbprint = None, *, dry_run: DryRun = False
 ) -> Page:

@@ -36,11 +36,17 @@ def group(summary: str) -> typer.Typer:
     )
 
 
-def verb(app: typer.Typer, name: str) -> Callable[[Body], Body]:
-    """Register a function as the command `name`; its docstring is the help text."""
+def verb(app: typer.Typer, name: str, *, takes_thumbprint: bool = False) -> Callable[[Body], Body]:
+    """Register a function as the command `name`; its docstring is the help text.
+
+    One thumbprint in 64 begins with a hyphen: `takes_thumbprint` reads what is no option as a value.
+    """
+    settings = {"ignore_unknown_options": takes_thumbprint}
 
     def register(body: Body) -> Body:
-        app.command(name, help=inspect.getdoc(body))(_with_common_options(body))
+        app.command(name, help=inspect.getdoc(body), context_settings=settings)(
+            _with_common_options(body)
+        )
         return body
 
     return register

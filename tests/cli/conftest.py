@@ -1,9 +1,12 @@
-"""Homes to run commands on."""
+"""Homes to run commands on, servers on the same home, and the CA that the home trusts."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
+from tests.kit.asgi import Stage, settings_for
 from tests.kit.command import call, copy_of
 
 
@@ -20,3 +23,17 @@ def home_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def home(home_template: Path, tmp_path: Path) -> Path:
     """A home of the test's own, as quickstart makes it."""
     return copy_of(home_template, tmp_path / "home")
+
+
+@pytest.fixture
+def stage(home: Path) -> Iterator[Stage]:
+    """A running server on `home`, asked without sockets."""
+    with Stage(settings_for(home)) as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """A command called here sets up logging to a standard output that is gone afterwards."""
+    yield
+    structlog.reset_defaults()

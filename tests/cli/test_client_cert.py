@@ -54,7 +54,7 @@ def test_every_spelling_of_a_thumbprint(home: Path, old: str) -> None:
     plain = base64.urlsafe_b64encode(digest).decode().rstrip("=")
     spellings = (plain, f"{plain}=", digest.hex(), digest.hex(":").upper())
     for spelling in spellings[1:]:
-        assert refused(home, "client", "cert", "retire", "bot", spelling)["seen"] == plain
+        assert refused(home, "revoke", "undo", spelling)["seen"] == spelling
     assert done(home, "client", "cert", "retire", "c", spellings[-1])["retired"] == plain
 
 
@@ -63,7 +63,7 @@ def test_not_before_its_time(home: Path, old: str, new: str) -> None:
     assert old
     done(home, "client", "cert", "add", "c", new, "--activate-at", iso(now() + 3600))
     assert _reason(home, new) == "certificate_not_active"
-    assert "(waiting)" in call(home, "client", "cert", "list", "c").out
+    assert "(staged)" in call(home, "client", "cert", "list", "c").out
 
 
 @pytest.mark.parametrize("text", ["tomorrow", "2026-11-22", "2026-11-22T10:00:00", "1795364193"])
@@ -95,7 +95,7 @@ def test_a_name_needs_no_certificate(home: Path, new: str) -> None:
     """For a client matched by name the command explains that nothing need be registered."""
     error = refused(home, "client", "cert", "add", "bot", new)
     assert error["message"] == "bot needs no registration of its certificates"
-    assert "doctor cert" in error["do_this"]
+    assert "client rehearse bot" in error["do_this"]
 
 
 def test_a_publisher_publishes(home: Path, new: str) -> None:

@@ -217,7 +217,7 @@ def test_doctor_names_the_trust_set_that_would_do(home: Path, tmp_path: Path) ->
     _pasted(home, line.partition(label)[2])
     assert done(home, "doctor", "cert", cert, "--client", "report")["answer"]["status"] == 200
     client = done(home, "client", "show", "report")["client"]
-    assert (client["trust_sets"], client["scope"]) == (["mine"], "api:read")
+    assert (client["trust_sets"], client["scope"]) == (["default", "mine"], "api:read")
 
 
 def test_doctor_advice_is_filled_in(home: Path) -> None:

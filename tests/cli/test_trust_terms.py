@@ -1,0 +1,273 @@
+"""The terms on which a trust set vouches: names, revocation policy, CRLs; and what removal stops."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+
+from app import clock
+from tests.kit import crls
+from tests.kit.asgi import Stage
+from tests.kit.authority import authority_of, serial_of
+from tests.kit.ca import extension
+from tests.kit.command import call, done, refused
+
+
+def _set(home: Path, name: str = "default") -> Any:
+    [found] = [one for one in done(home, "trust", "list")["trust_sets"] if one["name"] == name]
+    return found
+
+
+def _reason(home: Path, client_id: str = "bot", cert: str = "bot.crt") -> str | None:
+    outcome = call(
+        home, "doctor", "cert", str(home / "certs" / cert), "--client", client_id, "--json"
+    )
+    found: str | None = outcome.json["answer"]["reason"]
+    return found
+
+
+def _other_ca(tmp_path: Path) -> Path:
+    return Path(done(tmp_path / "elsewhere", "ca", "init")["certificate"])
+
+
+def _crl(home: Path, name: str, *, count: int = 1, revoked: tuple[int, ...] = ()) -> str:
+    path = home / name
+    path.write_bytes(crls.crl(authority_of(home), clock.now(), revoked, count=count))
+    return str(path)
+
+
+def test_bounds_hold_from_the_next_request_on(home: Path, stage: Stage) -> None:
+    """A set bounded elsewhere stops its clients at once; --any lets them in again."""
+    assert stage.token(stage.bot).status == 200
+    assert done(home, "trust", "permit", "default", "dns:acme.example")["permitted"] == [
+        "dns:acme.example"
+    ]
+    answer = stage.token(stage.bot)
+    assert answer.status == 401
+    assert stage.explained(answer.json()["error_ref"])["reason"] == "name_constraint"
+    assert _reason(home) == "name_constraint"
+    assert _set(home)["permitted"] == ["dns:acme.example"]
+    done(home, "trust", "permit", "default", "--any")
+    assert stage.token(stage.bot).status == 200
+
+
+def test_a_new_set_has_the_bounds_it_was_given(home: Path, tmp_path: Path) -> None:
+    """Bounds and description are stored with the set, and adding to it does not change them."""
+    ca = str(_other_ca(tmp_path))
+    bounds = ("--permit", "dn:O=Acme,C=DE", "--permit", "dns:acme.example")
+    done(home, "trust", "add", "acme", ca, *bounds, "--description", "the partner")
+    found = _set(home, "acme")
+    assert found["permitted"] == ["dn:O=Acme,C=DE", "dns:acme.example"]
+    assert found["description"] == "the partner"
+    assert done(home, "trust", "add", "acme", ca, *bounds)["added"] == []
+    error = refused(home, "trust", "add", "acme", ca, "--permit", "dns:evil.example")
+    assert error["message"] == "acme has other bounds"
+    assert "trust permit acme" in error["do_this"]
+
+
+def test_clients_a_set_may_not_vouch_for_are_not_registered(home: Path, tmp_path: Path) -> None:
+    """A client whose name lies outside the bounds of all its sets is refused, naming the bounds."""
+    done(home, "trust", "add", "acme", str(_other_ca(tmp_path)), "--permit", "dns:acme.example")
+    add = ("client", "add", "x", "--trust", "acme")
+    assert "acme.example" in refused(home, *add, "--san-dns", "x.evil.example")["expected"]
+    assert refused(home, *add, "--subject-dn", "CN=x.acme.example")
+    assert done(home, *add, "--san-dns", "x.acme.example")
+
+
+@pytest.mark.parametrize("pattern", ["acme.example", "dns:*.acme.example", "dn:", "spiffe:A B"])
+def test_patterns_that_are_none(home: Path, pattern: str) -> None:
+    """A bound that is not understood is refused; the old ones stay."""
+    assert (
+        refused(home, "trust", "permit", "default", pattern)["message"]
+        == "this is no permitted name"
+    )
+    assert _set(home)["permitted"] == []
+
+
+def test_permit_wants_patterns_or_any(home: Path) -> None:
+    """Neither, or both, is a usage error: no bounds are never an accident."""
+    refused(home, "trust", "permit", "default", code=2)
+    refused(home, "trust", "permit", "default", "dns:a.example", "--any", code=2)
+    assert refused(home, "trust", "permit", "nope", "--any")["message"] == (
+        "there is no such trust set"
+    )
+
+
+def test_a_crl_decides(home: Path, stage: Stage) -> None:
+    """Hard without a list refuses, a list lets in, one that names the certificate stops it."""
+    outcome = call(home, "trust", "revocation", "default", "crl")
+    assert "nobody is let in until there is one" in outcome.out
+    assert _reason(home) == "revocation_unknown"
+    assert stage.token(stage.bot).status == 401
+    loaded = done(home, "trust", "crl", "default", _crl(home, "one.crl"))
+    assert (loaded["crl"]["number"], loaded["crl"]["entries"], loaded["replaced"]) == (1, 0, None)
+    assert _reason(home) is None
+    assert stage.token(stage.bot).status == 200
+    revoking = _crl(home, "two.crl", count=2, revoked=(serial_of(home / "certs" / "bot.crt"),))
+    loaded = done(home, "trust", "crl", "default", revoking)
+    assert loaded["replaced"]["number"] == 1
+    assert [one["client_id"] for one in loaded["stops"]] == ["bot"]
+    assert _reason(home) == "revoked"
+    assert stage.token(stage.bot).status == 401
+    listed = _set(home)
+    assert [one["number"] for one in listed["crls"]] == [2]
+    assert listed["revocation"]["mode"] == "crl"
+
+
+def test_an_older_list_changes_nothing(home: Path) -> None:
+    """A list with a lower number is refused with both numbers; the newer one stays."""
+    done(home, "trust", "crl", "default", _crl(home, "new.crl", count=7))
+    error = refused(home, "trust", "crl", "default", _crl(home, "old.crl", count=6))
+    assert "older than the one at hand" in error["message"]
+    assert "number 7" in error["expected"]
+    assert [one["number"] for one in _set(home)["crls"]] == [7]
+
+
+def _hostile(home: Path, tmp_path: Path) -> dict[str, bytes]:
+    now, own = clock.now(), authority_of(home)
+    _other_ca(tmp_path)
+    stranger = authority_of(tmp_path / "elsewhere")
+    plain = crls.draft(now)
+    delta = extension(x509.DeltaCRLIndicator(1), critical=True)
+    indirect = crls.partition(full_name=crls.point("http://x.example/"), indirect_crl=True)
+    return {
+        "a CRL of": crls.crl(stranger, now),
+        "did not sign": crls.sign(plain.with_(issuer=own.subject), stranger),
+        "a delta CRL": crls.sign(plain.plus(delta), own),
+        "an indirect CRL": crls.sign(plain.plus(indirect), own),
+        "begins only at": crls.sign(plain.with_(this_update=now + 3600), own),
+        "a CRL of version 1": own.certificate,
+        "neither DER nor": b"nonsense",
+    }
+
+
+def test_lists_that_prove_nothing(home: Path, tmp_path: Path) -> None:
+    """Wrong issuer, wrong key, delta, indirect, from the future, no list: refused with the reason."""
+    for words, data in _hostile(home, tmp_path).items():
+        (home / "bad.crl").write_bytes(data)
+        error = refused(home, "trust", "crl", "default", str(home / "bad.crl"))
+        assert words in error["seen"], (words, error)
+    assert _set(home)["crls"] == []
+
+
+def test_a_file_that_is_empty_or_gone(home: Path) -> None:
+    """An empty or missing file is an environment problem that names the file."""
+    (home / "empty.crl").write_bytes(b"")
+    for name in ("empty.crl", "gone.crl"):
+        error = refused(home, "trust", "crl", "default", str(home / name), code=3)
+        assert name in error["message"]
+
+
+def test_soft_lets_in_and_says_so(home: Path) -> None:
+    """Soft failure lets in what is not known, and every doctor's look says what was not known."""
+    done(home, "trust", "revocation", "default", "crl", "--soft", "--max-staleness", "12h")
+    outcome = call(home, "doctor", "cert", str(home / "certs/bot.crt"), "--client", "bot")
+    assert outcome.code == 0
+    assert "let in because default fails soft" in outcome.out
+    assert _set(home)["revocation"] == {
+        "mode": "crl", "fail": "soft", "max_staleness": 43_200, "urls": [],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("sometimes",), 2),
+        (("crl", "--hard", "--soft"), 2),
+        (("off", "--soft"), 2),
+        (("crl", "--max-staleness", "12"), 2),
+        (("crl", "--max-staleness", "soon"), 2),
+        (("ocsp",), 1),
+        (("ocsp", "--url", "http://a.example/", "--url", "http://b.example/"), 1),
+        (("ocsp", "--url", "ldap://a.example/"), 1),
+        (("crl", "--url", "http://user@a.example/"), 1),
+        (("off", "--url", "http://a.example/"), 1),
+        (("ocsp", "--url", "http://a.example/", "--signer", "certs/ca.crt"), 1),
+    ],
+    ids=str,
+)
+def test_policies_that_mean_nothing(home: Path, arguments: tuple[str, ...], code: int) -> None:
+    """A policy without a meaning is refused and the old one stays."""
+    refused(home, "trust", "revocation", "default", *arguments, code=code)
+    assert _set(home)["revocation"]["mode"] == "off"
+
+
+def test_an_unreachable_responder_is_no_answer(home: Path) -> None:
+    """With OCSP, hard, and a responder that the server may not ask, the doctor says what is missing."""
+    done(home, "trust", "revocation", "default", "ocsp", "--url", "http://127.0.0.1:1/")
+    assert _reason(home) == "revocation_unknown"
+
+
+def test_a_delegated_signer_joins_the_set(home: Path) -> None:
+    """--signer puts a CRL signer beside the CA; a certificate that signs no CRLs is refused."""
+    error = refused(
+        home, "trust", "revocation", "default", "crl", "--signer", str(home / "certs/bot.crt")
+    )
+    assert "cannot join a trust set" in error["message"]
+    assert _set(home)["revocation"]["mode"] == "off"
+
+
+def test_overlap_then_removal(home: Path, stage: Stage, tmp_path: Path) -> None:
+    """A new CA joins, the dry run names who would stop, by last use; then the old one goes."""
+    own = home / "certs/ca.crt"
+    old = _set(home)["certificates"][0]["x5t#S256"]
+    assert refused(home, "trust", "remove", "default", old)["message"] == (
+        "this is the last anchor of default"
+    )
+    done(home, "trust", "add", "default", str(_other_ca(tmp_path)))
+    assert stage.token(stage.bot).status == 200
+    dry = done(home, "trust", "remove", "default", str(own), "--dry-run")
+    [affected] = dry["clients"]
+    assert (affected["client_id"], affected["x5t#S256"]) == ("bot", stage.bot.thumbprint)
+    assert affected["last_used"] is not None
+    assert affected["outlook"] in {"stops", "unclear"}
+    assert stage.token(stage.bot).status == 200
+    assert len(_set(home)["certificates"]) == 2
+    done(home, "trust", "remove", "default", old)
+    assert stage.token(stage.bot).status == 401
+    assert [one["x5t#S256"] for one in _set(home)["certificates"]] != [old]
+
+
+def test_a_dry_run_removes_nothing(home: Path) -> None:
+    """The dry run of a whole set names its clients, never seen ones too, and leaves everything."""
+    done(home, "client", "add", "idle", "--san-uri", "urn:idle")
+    dry = done(home, "trust", "remove", "default", "--dry-run")
+    assert {one["client_id"]: one["outlook"] for one in dry["clients"]} == {
+        "bot": "stops", "idle": "stops",
+    }  # fmt: skip
+    assert _reason(home) is None
+    entries = done(home, "audit", "tail", "-n", "1")["entries"]
+    assert entries[0]["body"]["event"] == "client.added"
+
+
+def test_another_set_takes_over(home: Path, stage: Stage) -> None:
+    """Where another set of the client holds the same CA, the removal stops nobody, and it is said."""
+    done(home, "trust", "add", "spare", str(home / "certs/ca.crt"))
+    done(home, "client", "trust", "bot", "default", "spare")
+    assert stage.token(stage.bot).status == 200
+    assert done(home, "trust", "remove", "default")["clients"][0]["outlook"] == "goes_on"
+    assert stage.token(stage.bot).status == 200
+
+
+def test_removal_refuses_what_is_not_there(home: Path) -> None:
+    """No such set, no such member."""
+    assert refused(home, "trust", "remove", "nope")["message"] == "there is no such trust set"
+    error = refused(home, "trust", "remove", "default", str(home / "certs/bot.crt"))
+    assert error["message"] == "default holds no such certificate"
+
+
+def test_every_act_is_audited(home: Path, tmp_path: Path) -> None:
+    """Bounds, policy, list and removed member each leave one entry with the account's name."""
+    done(home, "trust", "permit", "default", "spiffe:dev.local")
+    done(home, "trust", "revocation", "default", "crl")
+    done(home, "trust", "crl", "default", _crl(home, "one.crl"))
+    ca = str(_other_ca(tmp_path))
+    done(home, "trust", "add", "default", ca)
+    done(home, "trust", "remove", "default", ca)
+    bodies = [one["body"] for one in done(home, "audit", "tail", "-n", "5")["entries"]]
+    assert [one["event"] for one in bodies] == [
+        "trust.changed", "trust.changed", "crl.replaced", "trust.added", "anchor.removed",
+    ]  # fmt: skip
+    assert all(one["actor"] for one in bodies)
+    assert bodies[0]["details"]["permitted"] == ["spiffe:dev.local"]
