@@ -1,8 +1,9 @@
 """certbound with a clock that a test moves: ``python -m tests.kit.shifted serve …``.
 
-The file that ``CLOCK_SHIFT_FILE`` names holds the seconds by which this process is ahead. Nothing
-else differs: `app.clock` is the only reader of wall-clock time, so it is the only thing replaced,
-before any other room is imported.
+The file that ``CLOCK_SHIFT_FILE`` names holds the seconds by which this process is ahead.
+`app.clock` is the only reader of wall-clock time, so it is the only thing replaced, before any
+other room is imported. One thing else differs, so that tests which moved the clock need not wait:
+background work looks every half second whether anything is due.
 """
 
 import os
@@ -10,6 +11,9 @@ import sys
 from pathlib import Path
 
 from app import clock
+
+LOOK = 0.5
+"""Seconds between two looks."""
 
 
 def main() -> int:
@@ -22,8 +26,11 @@ def main() -> int:
 
     clock.now = lambda: now() + ahead()
     clock.now_ms = lambda: now_ms() + ahead() * 1000
-    from app.cli import main as command_line  # noqa: PLC0415 - after the clock was replaced
+    from app import upkeep  # noqa: PLC0415 - after the clock was replaced
+    from app.cli import main as command_line  # noqa: PLC0415 - the same
 
+    for interval in ("FETCH_INTERVAL", "LOOK_INTERVAL"):
+        setattr(upkeep, interval, LOOK)
     return command_line() or 0
 
 
