@@ -6,7 +6,8 @@ from typing import Any
 
 from app.admin.desk import Desk
 from app.admin.problem import Problem
-from app.store import audit
+from app.clients.model import Client, from_rows
+from app.store import audit, clients, credentials
 from app.store.audit import AuditRow
 
 REF = re.compile(r"[0-9a-z]{8,64}")
@@ -37,6 +38,15 @@ def explain(desk: Desk, ref: str) -> AuditRow:
             action="Check that --home names the server that answered, and copy error_ref whole.",
         )
     return row
+
+
+def client_of(desk: Desk, row: AuditRow) -> Client | None:
+    """The client that was asked for, where it is registered still: then its name is harmless."""
+    if row.client_id is None:
+        return None
+    with desk.db.read() as conn:
+        found = clients.find(conn, row.client_id)
+        return from_rows(found, credentials.of_client(conn, row.client_id)) if found else None
 
 
 def body_of(row: AuditRow) -> dict[str, Any]:

@@ -1,17 +1,22 @@
 """``certbound explain REF``: why a request was refused."""
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from app import clock
-from app.admin.explain import body_of
+from app.admin.explain import body_of, client_of
 from app.admin.explain import explain as find
 from app.cli.desk import desk_of
 from app.cli.entries import members
+from app.cli.findings import add_finding, filled_in
 from app.cli.page import Page
-from app.cli.session import Session, advice
+from app.cli.session import Session
 from app.cli.verb import verb
+from app.clients.model import Client
+from app.errors import Finding, Reason
 from app.store.audit import AuditRow
 
 Ref = Annotated[
@@ -23,7 +28,8 @@ def explain(session: Session, ref: Ref) -> Page:
     """Tell what was seen, what was expected and what to do, from the error_ref of a refusal."""
     with desk_of(session) as desk:
         row = find(desk, ref)
-    return _page(session, row)
+        client = client_of(desk, row)
+    return _page(session, row, client)
 
 
 def register(app: typer.Typer) -> None:
@@ -31,7 +37,7 @@ def register(app: typer.Typer) -> None:
     verb(app, "explain")(explain)
 
 
-def _page(session: Session, row: AuditRow) -> Page:
+def _page(session: Session, row: AuditRow, client: Client | None) -> Page:
     body = body_of(row)
     page = Page({"entry": members(row)})
     page.fact("reference", row.ref or "", at=clock.iso(row.at_ms // 1000))
@@ -44,7 +50,7 @@ def _page(session: Session, row: AuditRow) -> Page:
         page.fact("client", str(body.get("client_id")), method=str(body.get("method", "")))
     _certificate(page, body.get("certificate") or {})
     for finding in body.get("findings", ()):
-        _finding(page, session, finding)
+        add_finding(page, session, _as_found(finding, client))
     return page
 
 
@@ -64,16 +70,17 @@ def _certificate(page: Page, evidence: dict[str, Any]) -> None:
     )
 
 
-def _finding(page: Page, session: Session, finding: dict[str, Any]) -> None:
-    check, seen = str(finding.get("check", "")), str(finding.get("seen", ""))
+def _as_found(finding: Mapping[str, Any], client: Client | None) -> Finding:
+    """The check as it was recorded; its advice names the client, where it is one."""
     reason = finding.get("reason")
-    if reason is None:
-        page.ok(check, seen)
-        return
-    page.bad(
-        check,
-        str(reason),
-        seen=seen,
-        expected=str(finding.get("expected", "")),
-        do_this=advice(str(finding.get("action", "")), session.home_flag),
+    found = Finding(
+        str(finding.get("check", "")),
+        str(finding.get("seen", "")),
+        str(finding.get("expected", "")),
+        str(finding.get("action", "")),
+        # One that another release wrote is a refusal all the same.
+        None if reason is None else Reason(reason) if reason in set(Reason) else Reason.UNAVAILABLE,
     )
+    if client is None:
+        return found
+    return filled_in(found, client.client_id, Path("FILE"), client)

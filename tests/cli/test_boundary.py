@@ -174,3 +174,16 @@ def test_the_wrong_type_of_the_right_value(home: Path) -> None:
     assert "has this value as san_uri, not as san_dns" in outcome.out
     done(home, "client", "match", "x", "--cert", cert)
     assert call(home, "doctor", "cert", cert, "--client", "x").code == 0
+
+
+def test_explain_gives_the_same_advice(home: Path, stage: Stage) -> None:
+    """The recorded refusal of a near miss names the client in the command that mends it."""
+    cert = done(home, "ca", "issue", "x", "--dn", "CN=x,O=Acme")["certificate"]
+    done(home, "client", "add", "x", "--subject-dn", "O=Acme,CN=x")
+    ref = stage.token(stage.peer("x"), client_id="x").json()["error_ref"]
+    out = call(home, "explain", ref).out
+    assert "same attributes in the other order" in out
+    assert "certbound client match x --cert FILE" in out
+    line = call(home, "doctor", "cert", cert, "--client", "x").out
+    assert "same attributes in the other order" in line
+    assert f"certbound client match x --cert {cert}" in line
