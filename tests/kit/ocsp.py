@@ -74,6 +74,8 @@ class Responder:
         self.authority = authority
         self.now = now
         self.manner = Manner()
+        self.also: tuple[Authority, ...] = ()
+        """Other CAs it answers for, as one responder does for a whole hierarchy."""
         self.asked: list[int] = []
         """Serials, in the order of the questions."""
         self._stop = threading.Event()
@@ -110,6 +112,14 @@ class Responder:
             return refusal.public_bytes(Encoding.DER)
         return self._answer(request).public_bytes(Encoding.DER) + bytes(manner.padding)
 
+    def _asked_about(self, request: ocsp.OCSPRequest) -> Authority:
+        """The CA that the request names by its key."""
+        for each in self.also:
+            certificate = x509.load_der_x509_certificate(each.certificate)
+            if _key(request.hash_algorithm, certificate) == request.issuer_key_hash:
+                return each
+        return self.authority
+
     def _answer(self, request: ocsp.OCSPRequest) -> ocsp.OCSPResponse:
         manner = self.manner
         serial = request.serial_number if manner.serial is None else manner.serial
@@ -118,11 +128,12 @@ class Responder:
         next_update = None
         if manner.life is not None:
             next_update = this_update + dt.timedelta(seconds=manner.life)
-        issuer = x509.load_der_x509_certificate((manner.issuer or self.authority).certificate)
+        authority = self._asked_about(request)
+        issuer = x509.load_der_x509_certificate((manner.issuer or authority).certificate)
         digest = manner.naming()
         name_hash, key_hash = _digest(digest, issuer.subject.public_bytes()), _key(digest, issuer)
         revoked = status == "revoked"
-        signer = manner.signer or self.authority
+        signer = manner.signer or authority
         certificate = x509.load_der_x509_certificate(signer.certificate)
         builder = (
             ocsp.OCSPResponseBuilder()

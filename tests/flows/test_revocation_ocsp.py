@@ -1,0 +1,193 @@
+"""OCSP with a real responder: asked before the first token, and in nobody's way after it."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pytest
+from cryptography.x509.ocsp import OCSPResponseStatus
+
+from tests.kit import ocsp, placing
+from tests.kit.ca import Authority
+from tests.kit.crls import serial_of
+from tests.kit.live import Ask, claims, live, reason, why
+from tests.kit.ocsp import Manner, Responder
+from tests.kit.timed import Timed, eventually, timed
+from tests.kit.wire import TIMEOUT
+
+WAIT_LIMIT = 2.0
+"""Seconds a login may wait for a responder."""
+SLACK = 1.0
+"""Seconds more on a machine that is busy."""
+
+
+@pytest.fixture(scope="module")
+def at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Timed]:
+    """A server with a clock to move."""
+    with timed(tmp_path_factory.mktemp("timed")) as started:
+        yield started
+
+
+@dataclass
+class Asked:
+    """A client, its open connection, and the responder of its CA."""
+
+    at: Timed
+    authority: Authority
+    responder: Responder
+    ask: Ask
+    serial: int
+
+    def pass_time(self, seconds: int) -> None:
+        """Move the server's clock and the responder's on."""
+        self.at.pass_time(seconds)
+        self.responder.now = self.at.now
+
+    def forget(self, manner: Manner) -> str:
+        """Let everything known run out; the reason, or nothing, when the responder answers so."""
+        self.pass_time(3600)
+        self.responder.manner = manner
+        answer = self.ask()
+        return "" if answer.status == 200 else reason(self.at.server, answer)
+
+
+@contextmanager
+def asked(at: Timed, name: str, *policy: str) -> Iterator[Asked]:
+    """A client of a trust set of its own, whose certificates a responder is asked about."""
+    authority, server = placing.root(f"CA of {name}"), at.server
+    server.certbound("trust", "add", name, str(placing.authority_file(server, authority, name)))
+    der = placing.place(server, name, authority)
+    server.certbound("client", "add", name, "--subject-dn", f"CN={name}", "--trust", name)
+    with ocsp.responding(authority, at.now) as responder, live(server, name) as ask:
+        words = ("ocsp", "--url", responder.url, *policy)
+        server.certbound("trust", "revocation", name, *words)
+        yield Asked(at, authority, responder, ask, serial_of(der))
+
+
+def test_good_then_revoked_then_good(at: Timed) -> None:
+    """One question serves many tokens; a revocation is noticed when the answer is asked for anew."""
+    with asked(at, "turning") as us:
+        for _ in range(5):
+            assert claims(us.ask())["sub"] == "turning"
+        assert us.responder.asked == [us.serial]
+        us.responder.manner = Manner(status="revoked")
+        assert claims(us.ask())["sub"] == "turning", "the answer at hand is fresh"
+        us.pass_time(301)
+        eventually(lambda: us.ask().status == 401)
+        assert reason(at.server, us.ask()) == "revoked"
+        us.responder.manner = Manner()
+        us.pass_time(301)
+        eventually(lambda: us.ask().status == 200)
+
+
+def test_what_is_no_good_answer_fails_hard(at: Timed) -> None:
+    """Unknown, try later, expired, of a wrong signer, about another certificate: all refused."""
+    stranger = placing.root("stranger of OCSP")
+    manners = {
+        "unknown": Manner(status="unknown"),
+        "try later": Manner(refusal=OCSPResponseStatus.TRY_LATER),
+        "unauthorized": Manner(refusal=OCSPResponseStatus.UNAUTHORIZED),
+        "expired": Manner(age=7200, life=600),
+        "wrong signer": Manner(signer=stranger),
+        "wrong serial": Manner(serial=4711),
+        "wrong nonce": Manner(nonce="wrong"),
+        "no OCSP": Manner(body=b"<html>"),
+        "status 500": Manner(http_status=500),
+        "too long": Manner(padding=1_000_000),
+    }
+    with asked(at, "failing") as us:
+        for name, manner in manners.items():
+            assert us.forget(manner) == "revocation_unknown", name
+            assert us.forget(Manner()) == "", name
+        assert us.forget(Manner(status="revoked")) == "revoked"
+        delegate = ocsp.delegate(us.authority, at.now - 86_400, "delegate of failing")
+        by_delegate = Manner(signer=delegate, certificates=(delegate.certificate,))
+        assert us.forget(by_delegate) == "", "a responder that the CA certified"
+
+
+def test_soft_failure_lets_in_what_is_not_known(at: Timed) -> None:
+    """But never what is known to be revoked."""
+    with asked(at, "soft", "--soft") as us:
+        assert us.forget(Manner(refusal=OCSPResponseStatus.TRY_LATER)) == ""
+        assert us.forget(Manner(status="revoked")) == "revoked"
+        assert us.forget(Manner(status="unknown")) == ""
+
+
+def test_a_hanging_responder(at: Timed) -> None:
+    """A login waits two seconds at most, and those of other clients not at all."""
+    with asked(at, "waiting") as us, asked(at, "passing") as other:
+        assert claims(other.ask())["sub"] == "passing"
+        us.responder.manner = Manner(hang=20)
+        took: list[float] = []
+        reasons: list[str] = []
+
+        def login() -> None:
+            began = time.monotonic()
+            answer = us.ask()
+            took.append(time.monotonic() - began)
+            reasons.append(reason(at.server, answer))
+
+        waiting = threading.Thread(target=login)
+        waiting.start()
+        slowest, tokens = 0.0, 0
+        while waiting.is_alive():
+            began = time.monotonic()
+            assert claims(other.ask())["sub"] == "passing"
+            slowest, tokens = max(slowest, time.monotonic() - began), tokens + 1
+        waiting.join(TIMEOUT)
+        assert reasons == ["revocation_unknown"]
+        assert took[0] < WAIT_LIMIT + SLACK
+        assert tokens > 20
+        assert slowest < SLACK
+
+
+def test_a_fresh_answer_needs_no_responder(at: Timed) -> None:
+    """Hanging or gone: no login waits, until the answer at hand runs out and the door is shut."""
+    with asked(at, "fresh") as us:
+        us.responder.manner = Manner(life=7200)
+        assert claims(us.ask())["sub"] == "fresh"
+        us.responder.manner = Manner(hang=20, body=b"too late")
+        us.pass_time(3000)  # long due, and asked for beside the requests
+        for _ in range(20):
+            began = time.monotonic()
+            assert claims(us.ask())["sub"] == "fresh"
+            assert time.monotonic() - began < SLACK
+        us.responder.stop()
+        us.pass_time(3000)
+        assert claims(us.ask())["sub"] == "fresh"
+        us.pass_time(3000)
+        refused = us.ask()
+        assert reason(at.server, refused) == "revocation_unknown"
+        assert why(at.server, refused)
+
+
+def test_an_answer_may_be_too_old_for_us(at: Timed) -> None:
+    """A maximum staleness counts although the responder says that its answer is good for longer."""
+    with asked(at, "strict", "--max-staleness", "10m") as us:
+        assert us.forget(Manner(age=300, life=86_400)) == ""
+        assert us.forget(Manner(age=900, life=86_400)) == "revocation_unknown"
+
+
+def test_an_intermediate_is_asked_about_too(at: Timed) -> None:
+    """Every certificate below the anchor; a CA that is revoked takes its certificates along."""
+    top, server = placing.root("top of OCSP"), at.server
+    between = placing.issuing(top, "issuing of OCSP")
+    server.certbound("trust", "add", "tall", str(placing.authority_file(server, top, "tall")))
+    der = placing.place(server, "tall", between, above=(between,))
+    server.certbound("client", "add", "tall", "--subject-dn", "CN=tall", "--trust", "tall")
+    leaf, ca = serial_of(der), serial_of(between.certificate)
+    with ocsp.responding(top, at.now) as responder, live(server, "tall") as ask:
+        server.certbound("trust", "revocation", "tall", "ocsp", "--url", responder.url)
+        assert reason(server, ask()) == "revocation_unknown", "an answer for one of them alone"
+        assert set(responder.asked) == {leaf, ca}
+        responder.also = (between,)
+        at.pass_time(11)
+        assert claims(ask())["sub"] == "tall"
+        responder.manner = Manner(revoked={ca})
+        at.pass_time(3600)
+        responder.now = at.now
+        refused = ask()
+        assert reason(server, refused) == "revoked"
+        assert "issuing of OCSP" in why(server, refused)
