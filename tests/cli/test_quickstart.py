@@ -5,6 +5,8 @@ import shlex
 import stat
 from pathlib import Path
 
+import pytest
+
 from app.cli import build
 from app.config import load
 from tests.kit.certs import issue
@@ -98,6 +100,32 @@ def test_server_certificate_names_the_issuer(tmp_path: Path) -> None:
     seen = call(tmp_path, "config", "check", environment=environment).out
     assert "DNS:localhost" in seen
     assert "DNS:as.example" in seen
+
+
+@pytest.mark.parametrize(
+    ("issuer", "mtls", "told"),
+    [
+        ("https://as.example", "", "the issuer's host as.example is missing"),
+        ("https://as.example", "", "! mtls_base_url: mtls_base_url is still https://localhost:"),
+        ("https://localhost", "https://10.0.0.1", "mtls_base_url's host 10.0.0.1 is missing"),
+    ],
+)
+def test_check_compares_names(home: Path, issuer: str, mtls: str, told: str) -> None:
+    """A certificate without the host that clients will ask for is found before they ask."""
+    environment = {
+        "CERTBOUND_ISSUER": issuer,
+        **({"CERTBOUND_MTLS_BASE_URL": mtls} if mtls else {}),
+    }
+    outcome = call(home, "config", "check", environment=environment)
+    assert outcome.code == 1
+    assert told in outcome.out
+    paste = next(line for line in outcome.out.splitlines() if " && " in line)
+    words = shlex.split(paste.partition("rm -- ")[2].partition(" && ")[0])
+    assert [Path(word).name for word in words] == ["server.crt", "server.key"]
+    for word in words:
+        Path(word).unlink()
+    assert call(home, "quickstart", environment=environment).code == 0
+    assert call(home, "config", "check", environment=environment).code == 0
 
 
 def test_refuses_a_home_it_cannot_write(tmp_path: Path) -> None:
