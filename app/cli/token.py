@@ -109,7 +109,16 @@ def inspect_token(session: Session, token: Token, *, cert: InspectCert = None) -
     if found.signature is None:
         page.warn("signature", "not verified: there is no database in this home")
     for finding in findings:
-        add_finding(page, session, finding)
+        if finding.check == "issuer":
+            page.bad(
+                finding.check,
+                "the signature is genuine, the issuer is not this home's",
+                seen=finding.seen,
+                expected=finding.expected,
+                do_this=finding.action,
+            )
+        else:
+            add_finding(page, session, finding)
     if found.signature is not None:
         page.fact("record", "in this database" if found.record else "none in this database")
     if found.problems:

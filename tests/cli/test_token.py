@@ -127,6 +127,16 @@ def test_reading_a_token(server: Running) -> None:
     assert piped.code == 0
 
 
+def test_a_token_of_other_ports(server: Running) -> None:
+    """Ports given to `serve` alone: the token is genuine, and what differs is the issuer."""
+    token = _get(server, "--json").json["access_token"]
+    outcome = call(server.home, "token", "inspect", token, environment={"CERTBOUND_PORT": "1"})
+    assert outcome.code == 1
+    assert "✘ issuer: the signature is genuine" in outcome.out
+    assert f"seen: iss {server.issuer}" in outcome.out
+    assert "certbound.toml" in outcome.out
+
+
 def test_a_changed_token_is_not_genuine(server: Running) -> None:
     """One changed character is noticed; without a database nothing is claimed."""
     token = _get(server, "--json").json["access_token"]
@@ -156,6 +166,7 @@ def test_serve_says_where_it_stands(server: Running) -> None:
     log = (server.home / "server.log").read_text()
     for text in (
         f"✔ listening on: 127.0.0.1:{server.port} and 127.0.0.1:{server.mtls_port}",
+        f"✔ listening on: 127.0.0.1:{server.port} and 127.0.0.1:{server.mtls_port}",
         f"✔ issuer: {server.issuer}",
         f"metadata: {server.issuer}/.well-known/oauth-authorization-server",
         f"✔ token endpoint: {server.token_url}",
@@ -170,7 +181,10 @@ def test_serve_refuses_in_sentences(server: Running, tmp_path: Path) -> None:
     """A taken port, an empty home and an impossible flag end with the right code and no stack."""
     taken = run(server.home, "serve", environment=server.environment)
     assert (taken.code, taken.err.splitlines()[0]) == (3, "✘ the server cannot listen")
-    assert run(tmp_path, "serve").code == 3
+    assert "so that every command knows them, with port = " in taken.err
+    nothing = run(tmp_path, "serve")
+    assert (nothing.code, nothing.err.splitlines()[0]) == (3, "✘ there is no database here")
+    assert list(tmp_path.iterdir()) == []
     flag = run(tmp_path, "serve", "--access-token-lifetime", "0")
     assert flag.code == 2
     assert "access_token_lifetime" in flag.err
