@@ -224,6 +224,9 @@ class HttpProtocol(HttpToolsProtocol):
         cycle.message_event.set()
         if self.running is None:
             self._start(cycle)
+        elif len(self.waiting) >= self.limits.max_waiting:
+            # One record holds hundreds of small requests, each of them some kilobytes of objects.
+            raise Refused(refusals.TOO_MANY_WAITING)
         else:
             self.waiting.append(cycle)
             self.flow.pause_reading()
