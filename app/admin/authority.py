@@ -13,6 +13,10 @@ from app.pki.anchors import load_pem_bundle
 from app.pki.check import CertificateFacts
 from app.pki.devca import Issued
 
+LOST_KEY = (
+    "it can issue nothing more. Restore the key from a backup, or start over (README, 'Start over')"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -46,6 +50,8 @@ def init(folder: Path) -> Issued:
         folder.mkdir(parents=True, exist_ok=True)
         return devca.init(folder)
     except FileExistsError as error:
+        if not (folder / "ca.key").exists():
+            raise _without_key(folder) from error
         raise Problem(
             "there is a development CA already",
             seen=str(folder / "ca.crt"),
@@ -85,10 +91,13 @@ def issue(folder: Path, name: str, wanted: Request, out: Path | None = None) -> 
     except FileExistsError as error:
         raise Problem(
             f"there is a certificate or key called {name} already",
-            seen=str(folder / f"{name}.crt"),
+            seen=", ".join(_present(out or folder, name)),
             expected="a new name; nothing is ever overwritten",
+            action="Choose another name, or move away what is there.",
         ) from error
     except FileNotFoundError as error:
+        if (folder / "ca.crt").exists():
+            raise _without_key(folder) from error
         raise Problem(
             "there is no development CA to sign it",
             seen=f"no {folder / 'ca.crt'} and ca.key",
@@ -117,6 +126,21 @@ def facts_of(path: Path) -> CertificateFacts:
             seen=str(error),
             action="Move it away and run certbound quickstart again.",
         ) from error
+
+
+def _present(folder: Path, name: str) -> list[str]:
+    pair = (folder / f"{name}.crt", folder / f"{name}.key")
+    return [str(path) for path in pair if path.is_symlink() or path.exists()]
+
+
+def _without_key(folder: Path) -> Problem:
+    return Problem(
+        "the development CA has lost its key",
+        seen=f"{folder / 'ca.crt'}, and no ca.key beside it",
+        expected="both",
+        action=f"{LOST_KEY[:1].upper()}{LOST_KEY[1:]}.",
+        kind=Kind.ENVIRONMENT,
+    )
 
 
 def _unwritable(folder: Path, error: OSError) -> Problem:

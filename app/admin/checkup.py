@@ -9,6 +9,7 @@ from app.admin import authority, database, server_names
 from app.admin.desk import at_desk
 from app.admin.keys import unsealed
 from app.admin.problem import Problem
+from app.admin.server_files import unusable
 from app.config import Settings
 from app.keys.ring import KeyRing
 from app.keys.seal import SealingError, SealingKey
@@ -63,7 +64,9 @@ def _guarded(name: str, look: Callable[[Settings], Check], settings: Settings) -
         return look(settings)
     except SealingError as error:
         return _of_error(name, unsealed(error, settings))
-    except (Problem, CertificateFileError) as error:
+    except CertificateFileError as error:
+        return _of_error(name, unusable(error, settings))
+    except Problem as error:
         return _of_error(name, error)
 
 
@@ -76,9 +79,7 @@ def _of_error(name: str, error: Exception) -> Check:
             expected=error.expected,
             action=error.action,
         )
-    missing = isinstance(error, CertificateFileError)
-    action = "certbound quickstart" if missing else "certbound config show"
-    return Check(name, passed=False, seen=str(error), action=action)
+    return Check(name, passed=False, seen=str(error), action="certbound config show")
 
 
 def _tls(settings: Settings) -> Check:

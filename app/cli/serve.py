@@ -14,6 +14,7 @@ from app.admin.desk import at_desk, database, require_file
 from app.admin.keys import unsealed
 from app.admin.problem import Kind, Problem
 from app.admin.quickstart import CLIENT_ID
+from app.admin.server_files import unusable
 from app.admin.server_names import left_local
 from app.cli.first_token import curl
 from app.cli.page import Page
@@ -47,13 +48,7 @@ def serve(session: Session, **flags: str | None) -> Page:
             kind=Kind.ENVIRONMENT,
         ) from error
     except CertificateFileError as error:
-        raise Problem(
-            "the server cannot start",
-            seen=str(error),
-            expected="the server's certificate and its key, PEM",
-            action="Make them for development with: certbound quickstart",
-            kind=Kind.ENVIRONMENT,
-        ) from error
+        raise unusable(error, settings) from error
     except SealingError as error:
         raise unsealed(error, settings) from error
     except OSError as error:

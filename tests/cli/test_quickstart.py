@@ -1,8 +1,13 @@
 """The first command a newcomer types."""
 
 import json
+import os
 import shlex
+import shutil
 import stat
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -10,7 +15,7 @@ import pytest
 from app.cli import build
 from app.config import load
 from tests.kit.certs import issue
-from tests.kit.command import call, done, refused, run
+from tests.kit.command import ROOT, call, clean, copy_of, done, refused, run
 
 MADE = ("ca", "server", "bot")
 
@@ -174,3 +179,83 @@ def test_a_sealing_key_that_others_may_read(home: Path) -> None:
     key.chmod(0o644)
     assert f"do this: chmod 600 {key}\n" in call(home, "config", "check").out
     assert refused(home, "quickstart", code=3)["do_this"] == f"chmod 600 {key}"
+
+
+@pytest.mark.parametrize(("name", "label"), [("server", "server"), ("bot", "client")])
+def test_a_pair_without_its_key_is_not_kept(home: Path, name: str, label: str) -> None:
+    """A certificate whose key is gone is a problem; the two printed commands mend it."""
+    (home / f"certs/{name}.key").unlink()
+    outcome = run(home, "quickstart")
+    assert outcome.code == 1
+    assert f"✘ {label} certificate: certs/{name}.crt\n" in outcome.out
+    lines = [line.strip() for line in outcome.out.splitlines()]
+    words = shlex.split(next(line for line in lines if line.startswith("rm -- ")))
+    assert words[2:] == [f"certs/{name}.crt"]
+    (home / words[2]).unlink()
+    assert call(home, "quickstart").code == 0
+    assert call(home, "config", "check").code == 0
+
+
+def test_a_server_without_its_key_is_mended_as_told(home: Path) -> None:
+    """The command that serve and config check print for a lost key makes the pair anew."""
+    (home / "certs/server.key").unlink()
+    told = refused(home, "serve", code=3)["do_this"]
+    assert told in call(home, "config", "check").out
+    words = shlex.split(told.partition("rm -- ")[2].partition(" && ")[0])
+    assert words == [str(home / "certs/server.crt")]
+    Path(words[0]).unlink()
+    assert call(home, "quickstart").code == 0
+
+
+def test_a_ca_without_its_key(home: Path) -> None:
+    """No command that needs the key sends to one that refuses for the same reason."""
+    (home / "certs/ca.key").unlink()
+    for words in (("ca", "init"), ("ca", "issue", "x")):
+        error = refused(home, *words, code=3)
+        assert error["message"] == "the development CA has lost its key"
+        assert "start over" in error["do_this"]
+    outcome = call(home, "quickstart")
+    assert outcome.code == 1
+    assert "its key ca.key is missing" in outcome.out
+    assert "rm -- " not in outcome.out
+
+
+def test_a_file_that_is_no_database(home: Path) -> None:
+    """Garbage where the database was is named, and never waited for."""
+    (home / "certbound.db").write_bytes(b"garbage" * 100)
+    for words in (("client", "list"), ("quickstart",), ("db", "upgrade"), ("serve",)):
+        error = refused(home, *words, code=3)
+        assert error["seen"] == "file is not a database"
+        assert error["do_this"].startswith("Restore it")
+
+
+NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", sys.executable)
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0
+    or shutil.which("setpriv") is None
+    or subprocess.run([*NOBODY, "-c", "import typer"], capture_output=True, check=False).returncode
+    != 0,
+    reason="needs root, setpriv, and an environment that everybody may read",
+)
+@pytest.mark.parametrize("enters", [True, False])
+def test_another_account(home: Path, *, enters: bool) -> None:
+    """Whoever may not read the database, or not enter the home, is told so in a sentence."""
+    with tempfile.TemporaryDirectory() as folder:
+        if enters:
+            Path(folder).chmod(0o755)
+        moved = copy_of(home, Path(folder) / "home")
+        done = subprocess.run(
+            [*NOBODY, "-m", "app", "client", "list", "--home", moved],
+            cwd="/",
+            env={**clean(), "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 3, done
+    assert "permission denied" in done.stderr.lower()
+    assert ("it belongs to root" in done.stderr) == enters
+    assert "Traceback" not in done.stderr
