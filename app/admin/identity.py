@@ -67,7 +67,7 @@ class Identity:
     method: str
     subject: SubjectMatch | None = None
     subject_text: str | None = None
-    """As the operator typed it."""
+    """As people read it: a DN as RFC 4514, whatever the operator typed."""
     others: tuple[SubjectMatch, ...] = ()
     """What else the certificate could have been registered by."""
     credentials: tuple[Credential, ...] = ()
@@ -133,7 +133,7 @@ def by_subject(attribute: str, text: str) -> Identity:
             expected=str(error),
             action="Read the name from the certificate with: certbound client add ID --cert FILE",
         ) from error
-    return Identity(tls_client_auth.NAME, match, subject_text=text)
+    return Identity(tls_client_auth.NAME, match, subject_text=match.text)
 
 
 def by_certificates(paths: Iterable[Path]) -> Identity:
@@ -209,10 +209,18 @@ def readable(path: Path, der: bytes) -> CertificateFacts:
     try:
         return check.describe(der)
     except ValueError as error:
+        if "X.509 v1" in str(error):
+            raise Problem(
+                f"{path} holds a certificate without extensions",
+                seen=str(error),
+                expected="X.509 version 3, PEM or DER",
+                action="Issue it with extensions: openssl x509 -req … -extfile client.ext, "
+                "where client.ext holds extendedKeyUsage=clientAuth",
+            ) from error
         raise Problem(
             f"{path} holds a malformed certificate",
             seen=str(error),
-            expected="X.509 v3 in DER",
+            expected="X.509 version 3, PEM or DER",
             action="Have it reissued.",
         ) from error
 
