@@ -11,7 +11,7 @@ from app.config import Settings
 from app.pki import check, devca
 from app.pki.anchors import load_pem_bundle
 from app.pki.check import CertificateFacts
-from app.pki.devca import Issued
+from app.pki.devca import BadValue, Issued
 
 LOST_KEY = (
     "it can issue nothing more. Restore the key from a backup, or start over (README, 'Start over')"
@@ -104,6 +104,10 @@ def issue(folder: Path, name: str, wanted: Request, out: Path | None = None) -> 
             expected="the CA that ca init or quickstart makes",
             action="Use --self-signed, or make a CA with: certbound ca init",
             kind=Kind.ENVIRONMENT,
+        ) from error
+    except BadValue as error:
+        raise Problem(
+            "the certificate cannot be issued", seen=error.seen[:200], expected=str(error)
         ) from error
     except ValueError as error:
         raise Problem("the certificate cannot be issued", seen=str(error)) from error
