@@ -65,7 +65,10 @@ def added(
         )
     if row.jwks_uri is not None:
         page.ok("keys are read from", row.jwks_uri)
-    page.fact("scopes", " ".join(row.scopes) or "none")
+    if row.scopes:
+        page.fact("scopes", " ".join(row.scopes))
+    else:
+        page.warn("scopes", "none: its tokens will carry none")
     page.fact("resources", " ".join(row.resources) or f"the default one, {default_resource}")
     for scope in new.unknown_scopes:
         page.warn("scope", f"no resource of this client knows {scope}: no token will carry it yet")
