@@ -37,6 +37,16 @@ def test_a_bound_token(server: Running) -> None:
     assert text.splitlines()[-1].count(".") == 2
 
 
+def test_a_token_alone(server: Running) -> None:
+    """--raw prints the token and nothing else; a refusal leaves standard output empty."""
+    good = _get(server, "--raw")
+    assert (good.code, good.out.count("\n"), good.out.count(".")) == (0, 1, 2)
+    bad = _get(server, "--raw", "--scope", "nope")
+    assert (bad.code, bad.out) == (1, "")
+    assert "seen: 400 invalid_scope from " in bad.err
+    assert "certbound explain " in bad.err
+
+
 def test_the_same_by_curl(server: Running) -> None:
     """--curl prints a command that a shell runs with the same outcome, and sends nothing itself."""
     printed = _get(server, "--curl", "--scope", "api:read", "--resource", "https://localhost:9444")
@@ -64,11 +74,15 @@ def test_a_refusal_leads_to_its_explanation(server: Running) -> None:
     assert "--cert FILE" in explained.out
 
 
-def test_which_client(server: Running) -> None:
+def test_which_client(server: Running, tmp_path: Path) -> None:
     """Without --client the file's name must be a registered client's."""
     assert _get(server, name="stranger").code == 2
     error = _get(server, "--json", name="stranger").error
     assert error["message"] == "which client is it?"
+    files = ("--cert", str(server.file("bot.crt")), "--key", str(server.file("bot.key")))
+    (tmp_path / "empty").mkdir()
+    error = refused(tmp_path / "empty", "token", "get", *files, code=2)
+    assert error["seen"] == "there is no database here, so bot cannot be looked up"
 
 
 def test_the_server_must_be_the_one_asked_for(server: Running, tmp_path: Path) -> None:
@@ -83,6 +97,8 @@ def test_the_server_must_be_the_one_asked_for(server: Running, tmp_path: Path) -
     nobody = _get(server, "--issuer", "https://localhost:1", "--json")
     assert nobody.code == 3
     assert "serve" in nobody.error["do_this"]
+    unknown = _get(server, "--issuer", "https://nowhere.invalid", "--json")
+    assert (unknown.code, "--issuer" in unknown.error["do_this"]) == (3, True)
 
 
 def test_files_that_do_not_fit(server: Running) -> None:
@@ -90,6 +106,7 @@ def test_files_that_do_not_fit(server: Running) -> None:
     cert, key = server.file("bot.crt"), server.file("ca.key")
     error = refused(server.home, "token", "get", "--cert", str(cert), "--key", str(key), code=3)
     assert "cannot be used" in error["message"]
+    assert error["seen"] == "this key does not belong to this certificate"
     locked = server.home / "locked.key"
     subprocess.run(
         ["openssl", "pkey", "-in", server.file("bot.key"), "-aes256", "-passout", "pass:x",
