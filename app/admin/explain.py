@@ -6,9 +6,12 @@ from typing import Any
 
 from app.admin.desk import Desk
 from app.admin.problem import Problem
+from app.jose.strict_json import parse_object
 from app.store import audit
 from app.store.audit import AuditRow
 
+_MAX_ANSWER = 4096
+"""Octets of a pasted answer; ours have some 200."""
 REF = re.compile(r"[0-9a-z]{8,64}")
 """The shape of an `error_ref`; our own have 16 characters."""
 
@@ -20,7 +23,7 @@ def explain(desk: Desk, ref: str) -> AuditRow:
         Problem: it has not the shape of one, or this database has no such entry.
 
     """
-    text = ref.strip()
+    text = _out_of_answer(ref.strip())
     if REF.fullmatch(text) is None:
         raise Problem(
             "this is no reference",
@@ -37,6 +40,17 @@ def explain(desk: Desk, ref: str) -> AuditRow:
             action="Check that --home names the server that answered, and copy error_ref whole.",
         )
     return row
+
+
+def _out_of_answer(text: str) -> str:
+    """The `error_ref` of an answer that was pasted whole; else the text as it is."""
+    if not text.startswith("{"):
+        return text
+    try:
+        found = parse_object(text.encode(), at_most=_MAX_ANSWER).get("error_ref")
+    except ValueError:
+        return text
+    return found if isinstance(found, str) else text
 
 
 def body_of(row: AuditRow) -> dict[str, Any]:
