@@ -29,6 +29,7 @@ def group(summary: str) -> typer.Typer:
     """An empty noun: `verb` adds its commands."""
     return typer.Typer(
         help=summary,
+        short_help=summary,  # never cut, unlike what Typer takes from the help
         no_args_is_help=True,
         add_completion=False,
         rich_markup_mode=None,
@@ -40,7 +41,9 @@ def verb(app: typer.Typer, name: str) -> Callable[[Body], Body]:
     """Register a function as the command `name`; its docstring is the help text."""
 
     def register(body: Body) -> Body:
-        app.command(name, help=inspect.getdoc(body))(_with_common_options(body))
+        text = inspect.getdoc(body) or ""
+        short = text.partition("\n\n")[0]
+        app.command(name, help=text, short_help=short)(_with_common_options(body))
         return body
 
     return register
