@@ -47,7 +47,7 @@ def checkup(settings: Settings) -> list[Check]:
                 passed=False,
                 seen=f"schema {status.before or 'none: it is empty'}",
                 expected=f"schema {status.needed}",
-                action="certbound db upgrade",
+                action=status.remedy,
             ),
         ]
     checks.append(Check("database", passed=True, seen=f"{status.shown}, schema {status.needed}"))

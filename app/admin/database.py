@@ -26,6 +26,11 @@ class SchemaStatus:
         """Whether this release can serve from it."""
         return self.before == self.needed
 
+    @property
+    def remedy(self) -> str:
+        """What to do where it is not current."""
+        return schema.remedy(self.before)
+
 
 def status(settings: Settings) -> SchemaStatus:
     """Look, and change nothing.

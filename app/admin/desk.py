@@ -48,9 +48,9 @@ def at_desk(settings: Settings) -> Iterator[Desk]:
         except schema.SchemaMismatch as mismatch:
             raise Problem(
                 "the database cannot be used by this release",
-                seen=str(mismatch).partition(" Run:")[0],
+                seen=mismatch.seen,
                 expected=f"schema {schema.HEAD}",
-                action="certbound db upgrade",
+                action=mismatch.action,
                 kind=Kind.ENVIRONMENT,
             ) from mismatch
         yield Desk(db, settings, actor())

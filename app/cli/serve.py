@@ -42,9 +42,9 @@ def serve(session: Session, **flags: str | None) -> Page:
     except SchemaMismatch as error:
         raise Problem(
             "the server cannot start",
-            seen=str(error).partition(" Run:")[0],
+            seen=error.seen,
             expected="a database with this release's schema",
-            action="certbound db upgrade",
+            action=error.action,
             kind=Kind.ENVIRONMENT,
         ) from error
     except CertificateFileError as error:
