@@ -65,7 +65,7 @@ def init(folder: Path) -> Issued:
 def issue(folder: Path, name: str, wanted: Request, out: Path | None = None) -> Issued:
     """Make a certificate and its key; the CA in `folder` signs it unless it signs itself.
 
-    The files go to `out`, which must exist, or into `folder`.
+    The files go to `out` or into `folder`; either is made where it does not exist.
 
     Raises:
         Problem: a value is malformed, a file exists already, or there is no CA.
