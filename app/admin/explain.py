@@ -6,8 +6,9 @@ from typing import Any
 
 from app.admin.desk import Desk
 from app.admin.problem import Problem
+from app.clients.model import Client, from_rows
 from app.jose.strict_json import parse_object
-from app.store import audit
+from app.store import audit, clients
 from app.store.audit import AuditRow
 
 _MAX_ANSWER = 4096
@@ -51,6 +52,15 @@ def _out_of_answer(text: str) -> str:
     except ValueError:
         return text
     return found if isinstance(found, str) else text
+
+
+def client_of(desk: Desk, row: AuditRow) -> Client | None:
+    """The client that the entry names, as it is registered now; None where nobody is."""
+    if row.client_id is None:
+        return None
+    with desk.db.read() as conn:
+        found = clients.find(conn, row.client_id)
+    return None if found is None else from_rows(found, ())
 
 
 def body_of(row: AuditRow) -> dict[str, Any]:

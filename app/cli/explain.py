@@ -1,17 +1,21 @@
 """``certbound explain REF``: why a request was refused."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from app import clock
-from app.admin.explain import body_of
+from app.admin.explain import body_of, client_of
 from app.admin.explain import explain as find
 from app.cli.desk import desk_of
 from app.cli.entries import members
+from app.cli.findings import filled_in
 from app.cli.page import Page
 from app.cli.session import Session, advice
 from app.cli.verb import verb
+from app.clients.model import Client
+from app.errors import Finding
 from app.store.audit import AuditRow
 
 Ref = Annotated[
@@ -23,7 +27,8 @@ def explain(session: Session, ref: Ref) -> Page:
     """Tell what was seen, what was expected and what to do, from the error_ref of a refusal."""
     with desk_of(session) as desk:
         row = find(desk, ref)
-    return _page(session, row)
+        client = client_of(desk, row)
+    return _page(session, row, client)
 
 
 def register(app: typer.Typer) -> None:
@@ -31,7 +36,7 @@ def register(app: typer.Typer) -> None:
     verb(app, "explain")(explain)
 
 
-def _page(session: Session, row: AuditRow) -> Page:
+def _page(session: Session, row: AuditRow, client: Client | None) -> Page:
     body = body_of(row)
     page = Page({"entry": members(row)})
     page.fact("reference", row.ref or "", at=clock.iso(row.at_ms // 1000))
@@ -44,7 +49,7 @@ def _page(session: Session, row: AuditRow) -> Page:
         page.fact("client", str(body.get("client_id")), method=str(body.get("method", "")))
     _certificate(page, body.get("certificate") or {})
     for finding in body.get("findings", ()):
-        _finding(page, session, finding)
+        _finding(page, session, finding, client)
     return page
 
 
@@ -64,16 +69,19 @@ def _certificate(page: Page, evidence: dict[str, Any]) -> None:
     )
 
 
-def _finding(page: Page, session: Session, finding: dict[str, Any]) -> None:
+def _finding(page: Page, session: Session, finding: dict[str, Any], client: Client | None) -> None:
     check, seen = str(finding.get("check", "")), str(finding.get("seen", ""))
     reason = finding.get("reason")
     if reason is None:
         page.ok(check, seen)
         return
+    told = Finding(check, seen, action=str(finding.get("action", "")))
+    if client is not None:
+        told = filled_in(told, client.client_id, Path("FILE"), client)
     page.bad(
         check,
         str(reason),
         seen=seen,
         expected=str(finding.get("expected", "")),
-        do_this=advice(str(finding.get("action", "")), session.home_flag),
+        do_this=advice(told.action, session.home_flag),
     )
