@@ -102,8 +102,6 @@ def _announcement(session: Session, settings: Settings, addresses: list[tuple[st
     }
     page = Page(members)
     page.ok("listening on", " and ".join(members["listening"]))
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    page.ok("listening on", f"{host}:{settings.port} and {host}:{settings.mtls_port}")
     page.ok("issuer", settings.issuer, metadata=metadata)
     page.ok("token endpoint", members["token_endpoint"], mtls_alias=members["mtls_token_endpoint"])
     if text := left_local(settings):
