@@ -247,6 +247,9 @@ def test_doctor_names_the_trust_set_that_would_do(home: Path, tmp_path: Path) ->
     done(home, "client", "add", "report", "--cert", cert, "--scope", "api:read")
     outcome = call(home, "doctor", "cert", cert, "--client", "report")
     assert "is pinned in trust set mine, but report counts only default" in outcome.out
+    stranger = call(home, "doctor", "cert", cert, "--client", "bot").out
+    assert stranger.count("do this:") == 1
+    assert "✘ name: san_mismatch" in stranger
     label = "do this: Only if you know this certificate is the client's: "
     [line] = [line for line in outcome.out.splitlines() if label in line]
     _pasted(home, line.partition(label)[2])
