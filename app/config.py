@@ -248,13 +248,17 @@ def _problem(
 
 
 def _from_file(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as TOML: {error}") from error
     for name, value in values.items():
+        if isinstance(value, dict) and name not in names():
+            raise ConfigError(
+                f"{path}: there are no sections such as [{name}]; settings stand at the top level"
+            )
         _require_known(name, f"{path}: setting {name!r}", {n: n for n in names()})
         if name in _FILES and isinstance(value, str):
             values[name] = path.parent / value  # a file speaks of its own surroundings

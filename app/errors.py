@@ -59,8 +59,10 @@ class Reason(StrEnum):
 class Finding:
     """What one check saw, for operators. `reason` is None when the check passed.
 
-    `seen`, `expected` and `action` are plain sentences or values; they may quote what a client
-    sent, so every reader must escape them for its medium (the CLI and the audit do).
+    `seen`, `expected` and `action` are plain sentences or values. The first two may quote what a
+    client sent, so every reader must escape them for its medium (the CLI and the audit do).
+    `action` never does: operators paste commands from it. It is constant text, or holds names that
+    an operator registered.
     """
 
     check: str

@@ -11,7 +11,11 @@ from app.config import Settings
 from app.pki import check, devca
 from app.pki.anchors import load_pem_bundle
 from app.pki.check import CertificateFacts
-from app.pki.devca import Issued
+from app.pki.devca import BadValue, Issued
+
+LOST_KEY = (
+    "it can issue nothing more. Restore the key from a backup, or start over (README, 'Start over')"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,8 @@ def init(folder: Path) -> Issued:
         folder.mkdir(parents=True, exist_ok=True)
         return devca.init(folder)
     except FileExistsError as error:
+        if not (folder / "ca.key").exists():
+            raise _without_key(folder) from error
         raise Problem(
             "there is a development CA already",
             seen=str(folder / "ca.crt"),
@@ -59,7 +65,7 @@ def init(folder: Path) -> Issued:
 def issue(folder: Path, name: str, wanted: Request, out: Path | None = None) -> Issued:
     """Make a certificate and its key; the CA in `folder` signs it unless it signs itself.
 
-    The files go to `out`, which must exist, or into `folder`.
+    The files go to `out` or into `folder`; either is made where it does not exist.
 
     Raises:
         Problem: a value is malformed, a file exists already, or there is no CA.
@@ -85,16 +91,23 @@ def issue(folder: Path, name: str, wanted: Request, out: Path | None = None) -> 
     except FileExistsError as error:
         raise Problem(
             f"there is a certificate or key called {name} already",
-            seen=str(folder / f"{name}.crt"),
+            seen=", ".join(_present(out or folder, name)),
             expected="a new name; nothing is ever overwritten",
+            action="Choose another name, or move away what is there.",
         ) from error
     except FileNotFoundError as error:
+        if (folder / "ca.crt").exists():
+            raise _without_key(folder) from error
         raise Problem(
             "there is no development CA to sign it",
             seen=f"no {folder / 'ca.crt'} and ca.key",
             expected="the CA that ca init or quickstart makes",
             action="Use --self-signed, or make a CA with: certbound ca init",
             kind=Kind.ENVIRONMENT,
+        ) from error
+    except BadValue as error:
+        raise Problem(
+            "the certificate cannot be issued", seen=error.seen[:200], expected=str(error)
         ) from error
     except ValueError as error:
         raise Problem("the certificate cannot be issued", seen=str(error)) from error
@@ -117,6 +130,21 @@ def facts_of(path: Path) -> CertificateFacts:
             seen=str(error),
             action="Move it away and run certbound quickstart again.",
         ) from error
+
+
+def _present(folder: Path, name: str) -> list[str]:
+    pair = (folder / f"{name}.crt", folder / f"{name}.key")
+    return [str(path) for path in pair if path.is_symlink() or path.exists()]
+
+
+def _without_key(folder: Path) -> Problem:
+    return Problem(
+        "the development CA has lost its key",
+        seen=f"{folder / 'ca.crt'}, and no ca.key beside it",
+        expected="both",
+        action=f"{LOST_KEY[:1].upper()}{LOST_KEY[1:]}.",
+        kind=Kind.ENVIRONMENT,
+    )
 
 
 def _unwritable(folder: Path, error: OSError) -> Problem:

@@ -1,16 +1,19 @@
 """Could a server run on these settings? Every part looked at, nothing changed, nothing made."""
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from app import clock
-from app.admin import authority, database
+from app.admin import authority, database, server_names
 from app.admin.desk import at_desk
 from app.admin.keys import unsealed
 from app.admin.problem import Problem
+from app.admin.server_files import unusable
 from app.config import Settings
 from app.keys.ring import KeyRing
 from app.keys.seal import SealingError, SealingKey
+from app.pki.check import CertificateFacts
 from app.store import registry as store_registry
 from app.store.engine import StoreUnavailable
 from app.store.registry import RegistryRows
@@ -31,7 +34,7 @@ class Check:
 
 def checkup(settings: Settings) -> list[Check]:
     """Every check, in the order a server would meet them."""
-    checks = [_guarded("server certificate", _tls, settings)]
+    checks = [_guarded("server certificate", _tls, settings), *_urls(settings)]
     try:
         status = database.status(settings)
     except (Problem, StoreUnavailable) as error:
@@ -44,7 +47,7 @@ def checkup(settings: Settings) -> list[Check]:
                 passed=False,
                 seen=f"schema {status.before or 'none: it is empty'}",
                 expected=f"schema {status.needed}",
-                action="certbound db upgrade",
+                action=status.remedy,
             ),
         ]
     checks.append(Check("database", passed=True, seen=f"{status.shown}, schema {status.needed}"))
@@ -61,7 +64,9 @@ def _guarded(name: str, look: Callable[[Settings], Check], settings: Settings) -
         return look(settings)
     except SealingError as error:
         return _of_error(name, unsealed(error, settings))
-    except (Problem, CertificateFileError) as error:
+    except CertificateFileError as error:
+        return _of_error(name, unusable(error, settings))
+    except Problem as error:
         return _of_error(name, error)
 
 
@@ -74,9 +79,7 @@ def _of_error(name: str, error: Exception) -> Check:
             expected=error.expected,
             action=error.action,
         )
-    missing = isinstance(error, CertificateFileError)
-    action = "certbound quickstart" if missing else "certbound config show"
-    return Check(name, passed=False, seen=str(error), action=action)
+    return Check(name, passed=False, seen=str(error), action="certbound config show")
 
 
 def _tls(settings: Settings) -> Check:
@@ -91,11 +94,46 @@ def _tls(settings: Settings) -> Check:
             expected="a certificate in date",
             action="Renew it; a running server loads the new files by itself.",
         )
+    if server_names.missing(facts, settings):
+        return _nameless(settings, facts)
     return Check(
         "server certificate",
         passed=True,
         seen=f"{', '.join(facts.sans) or facts.subject}, until {clock.iso(facts.not_after)}",
     )
+
+
+def _nameless(settings: Settings, facts: CertificateFacts) -> Check:
+    development = (authority.directory(settings) / "ca.key").exists()
+    files = shlex.join(map(str, (settings.tls_certificate_file, settings.tls_key_file)))
+    told = ", ".join(
+        f"{'the ' if name == 'issuer' else ''}{name}'s host {host}"
+        for name, host in server_names.missing(facts, settings)
+    )
+    return Check(
+        "server certificate",
+        passed=False,
+        seen=f"names {server_names.listed(facts.sans)}; {told} is missing",
+        expected="a certificate that names the host of every URL that clients are given",
+        action=f"Make another: rm -- {files} && certbound quickstart"
+        if development
+        else "Have one issued with this name, or correct the setting.",
+    )
+
+
+def _urls(settings: Settings) -> list[Check]:
+    text = server_names.left_local(settings)
+    if not text:
+        return []
+    return [
+        Check(
+            "mtls_base_url",
+            passed=None,
+            seen=text,
+            expected="a URL that the clients of the issuer can reach",
+            action="Set mtls_base_url as well.",
+        )
+    ]
 
 
 def _keys(settings: Settings, rows: RegistryRows) -> Check:

@@ -64,10 +64,18 @@ def readable(path: Path, der: bytes) -> CertificateFacts:
     try:
         return check.describe(der)
     except ValueError as error:
+        if "X.509 v1" in str(error):
+            raise Problem(
+                f"{path} holds a certificate without extensions",
+                seen=str(error),
+                expected="X.509 version 3, PEM or DER",
+                action="Issue it with extensions: openssl x509 -req … -extfile client.ext, "
+                "where client.ext holds extendedKeyUsage=clientAuth",
+            ) from error
         raise Problem(
             f"{path} holds a malformed certificate",
             seen=str(error),
-            expected="X.509 v3 in DER",
+            expected="X.509 version 3, PEM or DER",
             action="Have it reissued.",
         ) from error
 

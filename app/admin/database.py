@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from app.admin.desk import database, file_of, require_file
+from app.admin.desk import database, file_of, require_file, require_usable
 from app.admin.problem import Kind, Problem
 from app.config import Settings
 from app.store import schema
@@ -25,6 +25,11 @@ class SchemaStatus:
     def is_current(self) -> bool:
         """Whether this release can serve from it."""
         return self.before == self.needed
+
+    @property
+    def remedy(self) -> str:
+        """What to do where it is not current."""
+        return schema.remedy(self.before)
 
 
 def status(settings: Settings) -> SchemaStatus:
@@ -57,6 +62,8 @@ def upgrade(settings: Settings) -> SchemaStatus:
             expected="an existing directory",
             kind=Kind.ENVIRONMENT,
         )
+    if path is not None and path.exists():
+        require_usable(path)
     before, needed = schema.status(settings.database_url)
     if before is not None and before > needed:
         raise Problem(

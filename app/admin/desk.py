@@ -48,9 +48,9 @@ def at_desk(settings: Settings) -> Iterator[Desk]:
         except schema.SchemaMismatch as mismatch:
             raise Problem(
                 "the database cannot be used by this release",
-                seen=str(mismatch).partition(" Run:")[0],
+                seen=mismatch.seen,
                 expected=f"schema {schema.HEAD}",
-                action="certbound db upgrade",
+                action=mismatch.action,
                 kind=Kind.ENVIRONMENT,
             ) from mismatch
         yield Desk(db, settings, actor())
@@ -82,15 +82,26 @@ def file_of(db: Database) -> Path | None:
     return Path(str(db.url.database)) if db.dialect == "sqlite" else None
 
 
+def _exists(path: Path) -> bool:
+    """Whether it is there; a directory that may not be entered is not said to be empty."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
 def require_file(db: Database) -> None:
     """Refuse a SQLite database that is not there: opening it would make an empty one.
 
     Raises:
-        Problem: the file does not exist.
+        Problem: the file does not exist, or is not to be used.
 
     """
     path = file_of(db)
-    if path is not None and not path.exists():
+    if path is not None and not _exists(path):
         raise Problem(
             "there is no database here",
             seen=f"no file {path}",
@@ -98,3 +109,41 @@ def require_file(db: Database) -> None:
             action="Name the right home with --home, or make one: certbound quickstart",
             kind=Kind.ENVIRONMENT,
         )
+    if path is not None:
+        require_usable(path)
+
+
+def require_usable(path: Path) -> None:
+    """Refuse a SQLite file that this account may not write.
+
+    The file is not opened for it: closing it would drop the locks of this process's connections.
+
+    Raises:
+        Problem: in words that say more than the driver's.
+
+    """
+    for needed in (path, path.parent):  # SQLite keeps its journal beside the file
+        if not os.access(needed, os.R_OK | os.W_OK):
+            raise _forbidden(needed)
+
+
+def _forbidden(path: Path) -> Problem:
+    return Problem(
+        "the database cannot be used",
+        seen=f"{path}: permission denied; it belongs to {owner(path)}, this is {actor()}",
+        expected="an account that may read and write the database and its directory",
+        action=f"Run this as {owner(path)}.",
+        kind=Kind.ENVIRONMENT,
+    )
+
+
+def owner(path: Path) -> str:
+    """The account that a file, or else the nearest directory that may be seen, belongs to."""
+    for each in (path, *path.parents):
+        try:
+            return each.owner()
+        except KeyError:
+            return f"uid {each.stat().st_uid}"
+        except OSError:
+            continue
+    return "another account"

@@ -7,9 +7,12 @@ from typing import Any
 from app.admin.desk import Desk
 from app.admin.problem import Problem
 from app.clients.model import Client, from_rows
+from app.jose.strict_json import parse_object
 from app.store import audit, clients, credentials
 from app.store.audit import AuditRow
 
+_MAX_ANSWER = 4096
+"""Octets of a pasted answer; ours have some 200."""
 REF = re.compile(r"[0-9a-z]{8,64}")
 """The shape of an `error_ref`; our own have 16 characters."""
 
@@ -21,7 +24,7 @@ def explain(desk: Desk, ref: str) -> AuditRow:
         Problem: it has not the shape of one, or this database has no such entry.
 
     """
-    text = ref.strip()
+    text = _out_of_answer(ref.strip())
     if REF.fullmatch(text) is None:
         raise Problem(
             "this is no reference",
@@ -40,8 +43,19 @@ def explain(desk: Desk, ref: str) -> AuditRow:
     return row
 
 
+def _out_of_answer(text: str) -> str:
+    """The `error_ref` of an answer that was pasted whole; else the text as it is."""
+    if not text.startswith("{"):
+        return text
+    try:
+        found = parse_object(text.encode(), at_most=_MAX_ANSWER).get("error_ref")
+    except ValueError:
+        return text
+    return found if isinstance(found, str) else text
+
+
 def client_of(desk: Desk, row: AuditRow) -> Client | None:
-    """The client that was asked for, where it is registered still: then its name is harmless."""
+    """The client that the entry names, as it is registered now; None where nobody is."""
     if row.client_id is None:
         return None
     with desk.db.read() as conn:

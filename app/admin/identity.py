@@ -42,7 +42,7 @@ class Identity:
     method: str
     subject: SubjectMatch | None = None
     subject_text: str | None = None
-    """As the operator typed it."""
+    """As people read it: a DN as RFC 4514, whatever the operator typed."""
     others: tuple[SubjectMatch, ...] = ()
     """What else the certificate could have been registered by."""
     credentials: tuple[Credential, ...] = ()
@@ -110,7 +110,7 @@ def by_subject(attribute: str, text: str) -> Identity:
             expected=str(error),
             action="Read the name from the certificate with: certbound client add ID --cert FILE",
         ) from error
-    return Identity(tls_client_auth.NAME, match, subject_text=text)
+    return Identity(tls_client_auth.NAME, match, subject_text=match.text)
 
 
 def by_spiffe_id(text: str, beside: Identity | None = None) -> Identity:

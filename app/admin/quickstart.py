@@ -92,10 +92,15 @@ def _server_names(settings: Settings) -> tuple[Sequence[str], Sequence[str]]:
 
 def _certificate(label: str, path: Path, *, made: bool) -> Part:
     facts = authority.facts_of(path)
-    return Part(label, str(path), made, *_expiry(path, facts))
+    return Part(label, str(path), made, *_fault(path, facts))
 
 
-def _expiry(path: Path, facts: CertificateFacts) -> tuple[str, tuple[Path, ...]]:
+def _fault(path: Path, facts: CertificateFacts) -> tuple[str, tuple[Path, ...]]:
+    """What is wrong with a kept pair, and what to remove; the CA's is never to be removed alone."""
+    key = path.with_suffix(".key")
+    if not key.exists():
+        told = f"its key {key.name} is missing"
+        return (f"{told}: {authority.LOST_KEY}", ()) if facts.is_ca else (told, (path,))
     if facts.not_after > clock.now():
         return "", ()
     return f"expired at {clock.iso(facts.not_after)}", (path, path.with_suffix(".key"))

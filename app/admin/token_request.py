@@ -4,6 +4,7 @@ Guarantees that the server's certificate is verified and that the metadata names
 was asked for (RFC 8414 section 3.3). The private key is used for TLS alone and shown nowhere.
 """
 
+import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from app.jose.strict_json import parse_object
 TIME_LIMIT = 10.0
 """Seconds for each of the two requests."""
 MAX_ANSWER = 64 * 1024
+_NO_PAIR = frozenset({"KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED"})
+"""OpenSSL's words for a key of another certificate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,13 @@ def _tls(holder: Holder) -> ssl.SSLContext:
 
 
 def _unusable(what: object, error: Exception, expected: str) -> Problem:
+    if getattr(error, "reason", None) in _NO_PAIR:
+        return Problem(
+            f"{what} cannot be used",
+            seen="this key does not belong to this certificate",
+            expected=expected,
+            kind=Kind.ENVIRONMENT,
+        )
     seen = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
     return Problem(
         f"{what} cannot be used",
@@ -151,12 +161,24 @@ def _members(response: httpx2.Response) -> dict[str, Any]:
 
 def _unreachable(url: str, error: Exception) -> Problem:
     text = str(error) or type(error).__name__
+    action = "Start it with: certbound serve"
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        action = "Name the CA of the server's certificate with --cacert."
+    elif _is_unresolved(error):
+        action = "Correct the host name in the issuer, or name another server with --issuer."
     return Problem(
         "the server cannot be reached",
         seen=f"{url}: {text}",
         expected="a server that answers, with a certificate that --cacert vouches for",
-        action="Start it with: certbound serve"
-        if "CERTIFICATE_VERIFY_FAILED" not in text
-        else "Name the CA of the server's certificate with --cacert.",
+        action=action,
         kind=Kind.ENVIRONMENT,
     )
+
+
+def _is_unresolved(error: BaseException | None) -> bool:
+    """Whether a host without an address is behind it."""
+    while error is not None:
+        if isinstance(error, socket.gaierror):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

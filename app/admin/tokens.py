@@ -92,8 +92,21 @@ def _signature(
             now=clock.now(),
         )
     except InvalidToken as error:
+        if error.finding.check == "token iss":  # looked at after the signature only
+            return _other_issuer(claims, desk)
         return error.finding
     return Finding("signature", f"genuine, made with the {row.state} key {row.kid}")
+
+
+def _other_issuer(claims: Mapping[str, Any], desk: Desk) -> Finding:
+    """Judged by the settings, which a server that was started with flags does not have."""
+    return Finding(
+        "issuer",
+        f"iss {claims.get('iss')}",
+        f"iss {desk.settings.issuer}, this home's issuer",
+        "Where the server was started with --port or --issuer, say the same in certbound.toml.",
+        Reason.REQUEST_MALFORMED,
+    )
 
 
 def _binding(claims: Mapping[str, Any], certificate: bytes) -> Finding:

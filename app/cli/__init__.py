@@ -8,14 +8,18 @@ error.
 
 import importlib
 import sys
+import tomllib
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
+from app.cli.escape import command_line
 from app.cli.failure import explained
 from app.cli.page import USAGE, write_error
-from app.cli.session import named_home
+from app.cli.session import named_home, program
 from app.cli.verb import group
 
 COMMANDS = ("quickstart", "serve", "explain")
@@ -55,6 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if known is None:
             raise
         code, members = known
+        if code == USAGE and (order := _right_order(words)):
+            members = {**members, "message": "options come after the command", "do_this": order}
         write_error(sys.stderr, members, as_json="--json" in words)
     return int(code or 0)
 
@@ -83,8 +89,39 @@ def _is_help(error: typer.TyperException) -> bool:
     return type(error).__name__ == "NoArgsIsHelpError"
 
 
-def _root() -> None:
+def _say_version(asked: bool) -> None:  # noqa: FBT001 - Typer calls it so
+    if not asked:
+        return
+    try:
+        number = version("certbound")
+    except PackageNotFoundError:  # run from a checkout that nobody installed
+        project = Path(__file__).parents[2] / "pyproject.toml"
+        number = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"]
+    sys.stdout.write(f"certbound {number}\n")
+    raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option("--version", help="Print the version.", is_eager=True, callback=_say_version),
+]
+
+
+def _root(*, version: Version = False) -> None:
     """Keep a tree with one command a tree: Typer would fold it into that command."""
+
+
+def _right_order(words: Sequence[str]) -> str:
+    """The same words with the options of every command where they belong; empty: they are there."""
+    rest = list(words)
+    early: list[str] = []
+    while rest and rest[0].partition("=")[0] in {"--json", "--home"}:
+        count = 2 if rest[0] == "--home" else 1
+        early, rest = [*early, *rest[:count]], rest[count:]
+    try:
+        return command_line((*program(), *rest, *early)) if early and rest else ""
+    except ValueError:
+        return ""
 
 
 def _home(words: Sequence[str]) -> Path | None:

@@ -5,13 +5,17 @@ from typing import Annotated
 
 import typer
 
-from app.admin import authority
+from app.admin import authority, resources
 from app.admin.authority import Request
+from app.admin.problem import Problem
+from app.admin.quickstart import SCOPE
 from app.cli.dates import until
+from app.cli.desk import desk_of
 from app.cli.page import Page
 from app.cli.session import Session, shown
 from app.cli.verb import group, verb
 from app.pki.devca import Issued
+from app.store.engine import StoreUnavailable
 
 commands = group("The development CA in certs/. Not for production: its key lies beside it.")
 
@@ -99,9 +103,20 @@ def issue(
         file = str(shown(issued.certificate))
         page.command(
             "register a client with it",
-            *session.certbound("client", "add", name, *method, "--cert", file),
+            *session.certbound("client", "add", name, *method, "--cert", file, *_scope(session)),
         )
     return page
+
+
+def _scope(session: Session) -> tuple[str, ...]:
+    """The scope that quickstart registers, where the default resource has it."""
+    settings = session.settings
+    try:
+        with desk_of(session) as desk:
+            known = {row.url: row.scopes for row in resources.listed(desk)}
+    except (Problem, StoreUnavailable):  # a CA needs no database
+        return ()
+    return ("--scope", SCOPE) if SCOPE in known.get(settings.default_resource, ()) else ()
 
 
 def _made(issued: Issued, label: str) -> Page:

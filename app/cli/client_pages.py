@@ -83,7 +83,10 @@ def added(
 def _allowed(page: Page, new: Added, default_resource: str) -> None:
     """What it may have, where it belongs, and what to look at."""
     row = new.row
-    page.fact("scopes", " ".join(row.scopes) or "none")
+    if row.scopes:
+        page.fact("scopes", " ".join(row.scopes))
+    else:
+        page.warn("scopes", "none: its tokens will carry none")
     page.fact("resources", " ".join(row.resources) or f"the default one, {default_resource}")
     for name, text in labels_of(row).items():
         if text:

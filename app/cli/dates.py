@@ -54,9 +54,8 @@ def until(seconds: int | None) -> str:
 
 
 def span(seconds: int) -> str:
-    """A length of time in its largest unit, rounded down: ``6 days``."""
-    for size, unit in ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second")):
-        if seconds >= size:
-            count = seconds // size
-            return f"{count} {unit}{'' if count == 1 else 's'}"
-    return "0 seconds"
+    """To the nearest of a unit that fits at least twice: 90 days given a second ago are 90 days."""
+    for size, unit in ((86_400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size - size // 24:
+            return f"{(seconds + size // 2) // size} {unit}"
+    return f"{seconds} second{'' if seconds == 1 else 's'}"

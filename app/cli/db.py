@@ -2,7 +2,7 @@
 
 from app.admin import database
 from app.cli.page import REFUSED, Page
-from app.cli.session import Session
+from app.cli.session import Session, advice
 from app.cli.verb import group, verb
 
 commands = group("The database: its schema, and bringing it to this release's.")
@@ -40,7 +40,10 @@ def status(session: Session) -> Page:
         return page
     page.code = REFUSED
     page.bad(
-        "schema", found.before or "an empty database", expected=found.needed, database=found.shown
+        "schema",
+        found.before or "an empty database",
+        expected=found.needed,
+        database=found.shown,
+        do_this=advice(found.remedy, session.home_flag),
     )
-    page.command("bring it there", *session.certbound("db", "upgrade"))
     return page

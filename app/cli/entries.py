@@ -12,7 +12,11 @@ def add_entry(page: Page, row: AuditRow) -> None:
     """One entry, as a line of `page`."""
     body = json.loads(row.body)
     certificate = body.get("certificate") or {}
+    details = body.get("details")
     words = [row.client_id or "", f"({row.reason})" if row.reason else ""]
+    if row.event.startswith("key.") and isinstance(details, dict):
+        details = dict(details)
+        words.append(str(details.pop("kid", "")))
     if row.decision == "refused":
         words.insert(0, str(body.get("error", "")))
     line = {"issued": page.ok, "refused": page.bad}.get(row.decision, page.fact)
@@ -25,7 +29,7 @@ def add_entry(page: Page, row: AuditRow) -> None:
         jti=row.jti or "",
         ref=row.ref or "",
         by=str(body.get("actor", "")),
-        details=_short(body.get("details")),
+        details=_short(details),
     )
 
 
@@ -43,4 +47,14 @@ def members(row: AuditRow) -> dict[str, Any]:
 
 
 def _short(details: object) -> str:
-    return json.dumps(details, ensure_ascii=False) if details else ""
+    """``trust set: acme, added: …``; an empty value is left out."""
+    if not isinstance(details, dict):
+        return str(details or "")
+    pairs = ((name.replace("_", " "), _plain(value)) for name, value in details.items())
+    return ", ".join(f"{name}: {value}" for name, value in pairs if value)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{name} {_plain(one)}" for name, one in value.items())
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -13,6 +13,9 @@ from app.config import ConfigError
 
 _CODES = {Kind.REFUSED: REFUSED, Kind.USAGE: USAGE, Kind.ENVIRONMENT: ENVIRONMENT}
 
+_DAMAGED = frozenset({"file is not a database", "database disk image is malformed"})
+"""SQLite's words for a file that no waiting mends."""
+
 
 def explained(error: Exception, home: Path | None) -> tuple[int, dict[str, Any]] | None:
     """Exit code and members of the error shape; None for what only a programmer can judge.
@@ -54,10 +57,16 @@ def _members(problem: Problem, home: Path | None) -> dict[str, Any]:
 
 
 def _database(error: Exception, home: Path | None) -> dict[str, Any]:
+    seen = (str(error) or type(error).__name__).splitlines()[0]
+    damaged = seen in _DAMAGED
     return {
         "kind": Kind.ENVIRONMENT,
         "message": "the database cannot be used",
-        "seen": (str(error) or type(error).__name__).splitlines()[0],
-        "expected": "a database that answers within two seconds",
-        "do_this": advice("certbound config show", home),
+        "seen": seen,
+        "expected": "the file that quickstart or db upgrade made"
+        if damaged
+        else "a database that answers within two seconds",
+        "do_this": "Restore it from a backup, or correct database_url."
+        if damaged
+        else advice("certbound config show", home),
     }

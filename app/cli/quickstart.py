@@ -79,8 +79,9 @@ def _part(page: Page, session: Session, part: Part) -> None:
         value = shown(Path(value))
     if part.problem:
         page.bad(part.name, value, problem=part.problem)
-        page.command("remove it", "rm", "--", *(shown(path) for path in part.remedy))
-        page.command("then make it anew", *session.certbound("quickstart"))
+        if part.remedy:
+            page.command("remove it", "rm", "--", *(shown(path) for path in part.remedy))
+            page.command("then make it anew", *session.certbound("quickstart"))
     else:
         page.ok(part.name, value, kept="" if part.made else "yes, it was there already")
 

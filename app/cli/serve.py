@@ -10,10 +10,12 @@ from app import clock
 from app.admin import trust
 from app.admin.authority import directory
 from app.admin.database import shown_url
-from app.admin.desk import at_desk
+from app.admin.desk import at_desk, database, require_file
 from app.admin.keys import unsealed
 from app.admin.problem import Kind, Problem
 from app.admin.quickstart import CLIENT_ID
+from app.admin.server_files import unusable
+from app.admin.server_names import left_local
 from app.cli.first_token import curl
 from app.cli.page import Page
 from app.cli.session import Session
@@ -34,24 +36,19 @@ def serve(session: Session, **flags: str | None) -> Page:
     def announce(addresses: list[tuple[str, int]]) -> None:
         session.emit(_announcement(session, settings, addresses))
 
+    require_file(database(settings))
     try:
         code = serve_forever(settings, announce)
     except SchemaMismatch as error:
         raise Problem(
             "the server cannot start",
-            seen=str(error).partition(" Run:")[0],
+            seen=error.seen,
             expected="a database with this release's schema",
-            action="certbound db upgrade",
+            action=error.action,
             kind=Kind.ENVIRONMENT,
         ) from error
     except CertificateFileError as error:
-        raise Problem(
-            "the server cannot start",
-            seen=str(error),
-            expected="the server's certificate and its key, PEM",
-            action="Make them for development with: certbound quickstart",
-            kind=Kind.ENVIRONMENT,
-        ) from error
+        raise unusable(error, settings) from error
     except SealingError as error:
         raise unsealed(error, settings) from error
     except OSError as error:
@@ -59,7 +56,8 @@ def serve(session: Session, **flags: str | None) -> Page:
             "the server cannot listen",
             seen=f"{settings.host} ports {settings.port} and {settings.mtls_port}: {error}",
             expected="an address of this machine, and ports that nobody else listens on",
-            action="Name others with --port and --mtls-port.",
+            action="Name others with --port and --mtls-port or, so that every command knows them, "
+            "with port = … and mtls_port = … in certbound.toml.",
             kind=Kind.ENVIRONMENT,
         ) from error
     page = Page({"stopped": True}, code)
@@ -106,6 +104,8 @@ def _announcement(session: Session, settings: Settings, addresses: list[tuple[st
     page.ok("listening on", " and ".join(members["listening"]))
     page.ok("issuer", settings.issuer, metadata=metadata)
     page.ok("token endpoint", members["token_endpoint"], mtls_alias=members["mtls_token_endpoint"])
+    if text := left_local(settings):
+        page.warn("mtls_base_url", text)
     _trust(page, settings)
     page.ok("database", members["database"])
     development = settings.home / "certs" / "ca.key"

@@ -87,9 +87,18 @@ def _enough(code: int) -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
-        # The interpreter flushes standard output once more at its end: let that go nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence()
         raise typer.Exit(code) from None
+    except OSError as error:
+        _silence()
+        raise Problem(
+            f"the output cannot be written: {error.strerror}", kind=Kind.ENVIRONMENT
+        ) from error
+
+
+def _silence() -> None:
+    """The interpreter flushes standard output once more at its end: let that go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def program() -> tuple[str, ...]:

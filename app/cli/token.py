@@ -46,6 +46,7 @@ IssuerUrl = Annotated[
     str | None, typer.Option("--issuer", metavar="URL", help="Another server's issuer identifier.")
 ]
 Curl = Annotated[bool, typer.Option("--curl", help="Print the same as a curl command instead.")]
+Raw = Annotated[bool, typer.Option("--raw", help="Print the token and nothing else.")]
 Token = Annotated[str, typer.Argument(metavar="TOKEN", help="The token; - reads standard input.")]
 InspectCert = Annotated[
     Path | None, typer.Option("--cert", metavar="FILE", help="Is it bound to this certificate?")
@@ -64,6 +65,7 @@ def get(
     cacert: Cacert = None,
     issuer: IssuerUrl = None,
     curl: Curl = False,
+    raw: Raw = False,
 ) -> Page:
     """Ask the running server for a token, as a client of this certificate."""
     settings = session.settings
@@ -76,8 +78,13 @@ def get(
         return _as_curl(settings, holder, scopes, resource)
     answer = ask(holder, issuer or settings.issuer, scope=scopes, resource=resource)
     if answer.access_token is None:
-        return _refused(session, answer)
-    return _issued(answer, answer.access_token, leaf)
+        return _refused(session, answer, raw=raw)
+    page = _issued(answer, answer.access_token, leaf)
+    if raw:
+        if page.code == REFUSED:
+            raise Problem("the token is not bound to this certificate", seen=answer.url)
+        page.lines = page.lines[-1:]
+    return page
 
 
 @verb(commands, "inspect")
@@ -109,7 +116,16 @@ def inspect_token(session: Session, token: Token, *, cert: InspectCert = None) -
     if found.signature is None:
         page.warn("signature", "not verified: there is no database in this home")
     for finding in findings:
-        add_finding(page, session, finding)
+        if finding.check == "issuer":
+            page.bad(
+                finding.check,
+                "the signature is genuine, the issuer is not this home's",
+                seen=finding.seen,
+                expected=finding.expected,
+                do_this=finding.action,
+            )
+        else:
+            add_finding(page, session, finding)
     if found.signature is not None:
         page.fact("record", "in this database" if found.record else "none in this database")
     if found.problems:
@@ -120,19 +136,20 @@ def inspect_token(session: Session, token: Token, *, cert: InspectCert = None) -
 def _client_of(session: Session, cert: Path) -> str:
     """The file's stem, where a client of that name is registered here."""
     known: list[str] = []
-    if "/" not in cert.stem:
-        try:
-            with desk_of(session) as desk:
-                known = [row.client_id for row in clients.listed(desk)]
-        except Problem as problem:
-            if problem.kind is not Kind.ENVIRONMENT:
-                raise
+    seen = f"no client called {cert.stem} in this home"
+    try:
+        with desk_of(session) as desk:
+            known = [row.client_id for row in clients.listed(desk)]
+    except Problem as problem:
+        if problem.kind is not Kind.ENVIRONMENT:
+            raise
+        seen = f"{problem.message}, so {cert.stem} cannot be looked up"
     if cert.stem not in known:
         raise Problem(
             "which client is it?",
-            seen=f"no client called {cert.stem} in this home",
+            seen=seen,
             expected="--client ID",
-            action="certbound client list",
+            action="certbound client list" if known else "Name it with --client.",
             kind=Kind.USAGE,
         )
     return cert.stem
@@ -176,7 +193,7 @@ def _issued(answer: Answer, access_token: str, leaf: bytes) -> Page:
     return page
 
 
-def _refused(session: Session, answer: Answer) -> Page:
+def _refused(session: Session, answer: Answer, *, raw: bool) -> Page:
     page = Page(
         {"status": answer.status, "token_endpoint": answer.url, "response": dict(answer.members)},
         REFUSED,
@@ -185,6 +202,13 @@ def _refused(session: Session, answer: Answer) -> Page:
     for name, value in answer.members.items():
         page.fact(name, str(value))
     ref = answer.members.get("error_ref")
-    if isinstance(ref, str) and _REF.fullmatch(ref):
+    ref = ref if isinstance(ref, str) and _REF.fullmatch(ref) else None
+    if raw and not session.as_json:  # whoever takes standard output for a token gets none
+        raise Problem(
+            "refused",
+            seen=f"{answer.status} {answer.members.get('error', '')} from {answer.url}",
+            command=("certbound", "explain", ref) if ref else (),
+        )
+    if ref:
         page.command("why", *session.certbound("explain", ref))
     return page

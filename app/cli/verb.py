@@ -29,6 +29,7 @@ def group(summary: str) -> typer.Typer:
     """An empty noun: `verb` adds its commands."""
     return typer.Typer(
         help=summary,
+        short_help=summary,  # never cut, unlike what Typer takes from the help
         no_args_is_help=True,
         add_completion=False,
         rich_markup_mode=None,
@@ -44,7 +45,9 @@ def verb(app: typer.Typer, name: str, *, takes_thumbprint: bool = False) -> Call
     settings = {"ignore_unknown_options": takes_thumbprint}
 
     def register(body: Body) -> Body:
-        app.command(name, help=inspect.getdoc(body), context_settings=settings)(
+        text = inspect.getdoc(body) or ""
+        short = text.partition("\n\n")[0]
+        app.command(name, help=text, short_help=short, context_settings=settings)(
             _with_common_options(body)
         )
         return body

@@ -19,7 +19,7 @@ def forbidden(text: str) -> str | None:
     """The first character of `text` that no name may hold, as ``U+200B``; None when all are fit."""
     if text.isascii() and text.isprintable():
         return None
-    for character in text:
+    for character in dict.fromkeys(text):  # each once, however long the text
         if character in _BLANK or unicodedata.category(character) in _CATEGORIES:
             return f"U+{ord(character):04X}"
     return None

@@ -32,6 +32,14 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
+class BadValue(ValueError):
+    """One of the values to be issued is malformed; the message is the rule it breaks."""
+
+    def __init__(self, seen: str, rule: str) -> None:
+        super().__init__(rule)
+        self.seen = seen
+
+
 @dataclass(frozen=True, slots=True)
 class Issued:
     """Where a certificate and its private key are."""
@@ -80,8 +88,9 @@ def issue(
     without a CA.
     """
     if not _NAME.match(name) or name.lower() == "ca":
-        raise ValueError(
-            "a certificate name is 1 to 64 letters, digits, dots, dashes or underscores, not 'ca'"
+        raise BadValue(
+            name,
+            "a certificate name is 1 to 64 letters, digits, dots, dashes or underscores, not 'ca'",
         )
     key = _new_key(key_type)
     subject = _subject(dn, name)
@@ -140,7 +149,10 @@ def _lifetime(days: int | None, hours: int | None) -> int:
 
 
 def _subject(text: str | None, name: str) -> x509.Name:
-    structure = dn_text.parse(text) if text is not None else dn_text.parse(f"CN={name}")
+    try:
+        structure = dn_text.parse(f"CN={name}" if text is None else text)
+    except ValueError as error:
+        raise BadValue(text or name, str(error)) from error
     rdns = []
     for rdn in structure:
         if any(isinstance(attribute.value, bytes) for attribute in rdn):
@@ -160,7 +172,7 @@ def _sans(
     """The names, each held to what `register` takes, so that every one can be registered."""
 
     def texts(attribute: str, values: Sequence[str]) -> list[str]:
-        return [subject_match.register(attribute, value).text for value in values]
+        return [_registered(attribute, value).text for value in values]
 
     return [
         *(x509.DNSName(each) for each in texts("san_dns", dns)),
@@ -168,6 +180,13 @@ def _sans(
         *(x509.IPAddress(ip_address(each)) for each in texts("san_ip", ip)),
         *(x509.RFC822Name(each) for each in texts("san_email", email)),
     ]
+
+
+def _registered(attribute: str, value: str) -> subject_match.SubjectMatch:
+    try:
+        return subject_match.register(attribute, value)
+    except ValueError as error:
+        raise BadValue(value, str(error)) from error
 
 
 def _key_usage(*, ca: bool) -> x509.KeyUsage:

@@ -35,6 +35,9 @@ _CODECS = {
 }
 
 
+_ESCAPED = {ord(c): "\\" + c for c in '"+,;<>\\='}  # RFC 4514 section 2.4
+
+
 class Attribute(NamedTuple):
     """One AttributeTypeAndValue. `value` is text, or the DER of a value that is no string."""
 
@@ -120,7 +123,7 @@ def _assertion(attribute: Attribute) -> str:
     keyword, value = keyword_of(attribute.oid), attribute.value
     if isinstance(value, bytes):
         return f"{keyword}=#{value.hex()}"
-    escaped = "".join("\\" + c if c in '"+,;<>\\=' else c for c in value)
+    escaped = value.translate(_ESCAPED)
     if escaped[:1] in {"#", " "}:
         escaped = "\\" + escaped
     if len(value) > 1 and value.endswith(" "):

@@ -7,7 +7,7 @@ Does not say who issued the certificate: ask `app.pki.check` first, always.
 """
 
 from app.errors import Examination, Finding, Reason
-from app.pki.near_miss import near_miss
+from app.pki.near_miss import near_miss, registration
 from app.pki.subject_match import (
     ATTRIBUTES,
     PresentedNames,
@@ -38,12 +38,13 @@ def examine_name(exam: Examination, names: PresentedNames, match: SubjectMatch) 
         exam.note(Finding("name", f"{match.attribute} {match.text}"))
         return
     reason = Reason.DN_MISMATCH if match.attribute == "subject_dn" else Reason.SAN_MISMATCH
+    shown, nearest = shown_values(names, match.attribute), near_miss(names, match)
     exam.note(
         Finding(
             "name",
-            seen=shown_values(names, match.attribute),
+            seen=f"{shown}; {nearest}" if nearest else shown,
             expected=f"{match.attribute} {match.text}",
-            action=near_miss(names, match),
+            action=registration(names),
             reason=reason,
         )
     )

@@ -1,4 +1,8 @@
-"""What almost matched, and what to do: the sentence beside a refused name. For operators only."""
+"""What almost matched, and what to do: the sentences beside a refused name. For operators only.
+
+The first quotes what a stranger presented, so it belongs to what was seen. The second is advice:
+operators paste it, so nothing presented ever enters it.
+"""
 
 from collections import Counter
 
@@ -13,12 +17,11 @@ from app.pki.subject_match import (
 
 
 def near_miss(names: PresentedNames, match: SubjectMatch) -> str:
-    """The nearest thing to a match in the certificate, then a command that would register it."""
-    nearest = _dn_miss(names, match) if match.attribute == "subject_dn" else _san_miss(names, match)
-    return f"{nearest}; {_registration(names)}" if nearest else _registration(names)
+    """The nearest thing to a match in the certificate; empty where nothing comes near."""
+    return _dn_miss(names, match) if match.attribute == "subject_dn" else _san_miss(names, match)
 
 
-def _registration(names: PresentedNames) -> str:
+def registration(names: PresentedNames) -> str:
     """A pasteable command. It names a file: a stranger's words never enter a command."""
     if not has_candidate(names):
         return "the certificate has no name that a client could be registered by"

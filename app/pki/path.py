@@ -16,7 +16,8 @@ Does not look at the leaf's own key, names or usage, nor at revocation, and open
 whatever URLs the certificates hold.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -54,6 +55,9 @@ _TOLERATED = frozenset(
         92,  # X509_V_ERR_CA_CERT_MISSING_KEY_USAGE: absent means unrestricted, 4.2.1.3
     }
 )
+_SIGNATURE_FAILURE = 7  # X509_V_ERR_CERT_SIGNATURE_FAILURE
+# A root that was given a new key keeps its name while both are pinned; nobody does so every year.
+_MAX_KEYS_TRIED = 5
 _EDDSA = frozenset({SignatureAlgorithmOID.ED25519, SignatureAlgorithmOID.ED448})
 
 
@@ -111,18 +115,51 @@ def _openssl_path(leaf: Leaf, presented: list[Leaf], material: Material, now: in
     except ValueError as problem:
         raise NoPath(Reason.CERTIFICATE_MALFORMED, str(problem)) from problem
     untrusted += material.openssl_intermediates
-    anchors = material.openssl_anchors
+    known = _by_encoding(leaf, presented, material)
     try:
-        chain = openssl.verify(certificate, untrusted, anchors, now, openssl.STRICT)
+        chain = _verified(certificate, untrusted, material.openssl_anchors, now)
+    except crypto.X509StoreContextError as problem:
+        for anchors in _one_key_each(problem, known, material):
+            with suppress(crypto.X509StoreContextError):
+                chain = _verified(certificate, untrusted, anchors, now)
+                break
+        else:
+            raise from_openssl(problem, leaf, presented, material) from problem
+    return Path(tuple(known[each] for each in chain))
+
+
+def _verified(
+    certificate: crypto.X509,
+    untrusted: Sequence[crypto.X509],
+    anchors: Sequence[crypto.X509],
+    now: int,
+) -> list[bytes]:
+    """Raises crypto.X509StoreContextError."""
+    try:
+        return openssl.verify(certificate, untrusted, anchors, now, openssl.STRICT)
     except crypto.X509StoreContextError as strict:
         if strict.errors[0] not in _TOLERATED:
-            raise from_openssl(strict, leaf, presented, material) from strict
-        try:
-            chain = openssl.verify(certificate, untrusted, anchors, now, 0)
-        except crypto.X509StoreContextError as problem:
-            raise from_openssl(problem, leaf, presented, material) from problem
-    known = _by_encoding(leaf, presented, material)
-    return Path(tuple(known[each] for each in chain))
+            raise
+    return openssl.verify(certificate, untrusted, anchors, now, 0)
+
+
+def _one_key_each(
+    problem: crypto.X509StoreContextError, known: dict[bytes, Leaf], material: Material
+) -> Iterator[list[crypto.X509]]:
+    """The anchors with only one of the issuer's name, where several have it; each in turn.
+
+    OpenSSL takes the first anchor of a name and asks no other when the signature is not its own.
+    Without an authority key identifier in the certificate it cannot know better.
+    """
+    if problem.errors[0] != _SIGNATURE_FAILURE:
+        return
+    issuer = known[crypto.dump_certificate(crypto.FILETYPE_ASN1, problem.certificate)].issuer
+    pinned = list(zip(material.anchors, material.openssl_anchors, strict=True))
+    namesakes = [loaded for anchor, loaded in pinned if anchor.subject == issuer]
+    others = [loaded for anchor, loaded in pinned if anchor.subject != issuer]
+    if len(namesakes) > 1:
+        for namesake in namesakes[:_MAX_KEYS_TRIED]:
+            yield [*others, namesake]
 
 
 def _by_encoding(leaf: Leaf, presented: list[Leaf], material: Material) -> dict[bytes, Leaf]:

@@ -60,8 +60,13 @@ def examine_registration(
     matching = [entry for entry in eligible if _matches(leaf, entry)]
     for entry in matching:
         if entry.in_force(now):
-            kind = "certificate" if entry.kind == "certificate" else "public key"
-            exam.note(Finding("registered", f"registered {kind}, {leaf.facts.thumbprint}"))
+            # A key by its own hash, as it was shown when it was registered.
+            named = (
+                f"certificate, {leaf.facts.thumbprint}"
+                if entry.kind == "certificate"
+                else f"public key, {leaf.facts.spki_sha256}"
+            )
+            exam.note(Finding("registered", f"registered {named}"))
             return entry
     exam.note(_not_in_force(matching, now) if matching else _unregistered(leaf, registered))
     return None

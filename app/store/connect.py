@@ -6,6 +6,7 @@ A reading connection refuses to write. A writing one makes every commit durable 
 import os
 import sqlite3
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -44,8 +45,11 @@ def file_identity(url: URL) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def make_engine(url: URL, *, read_only: bool) -> Engine:
-    """A pool of connections of one kind, made on first use."""
+def make_engine(url: URL, *, read_only: bool, patience: float = PATIENCE) -> Engine:
+    """A pool of connections of one kind, made on first use.
+
+    `patience` is how many seconds a writer waits for SQLite's lock; PostgreSQL has its own limits.
+    """
     # A process has one writer thread and few readers; the bound is there for bursts.
     shared: dict[str, Any] = {
         "pool_size": 5,
@@ -55,15 +59,15 @@ def make_engine(url: URL, *, read_only: bool) -> Engine:
         "hide_parameters": True,  # an error text must not carry what a client sent
     }
     if url.get_backend_name() == "sqlite":
-        return _sqlite(url, shared, read_only=read_only)
+        return _sqlite(url, shared, read_only=read_only, patience=patience)
     return _postgresql(url, shared, read_only=read_only)
 
 
-def _sqlite(url: URL, shared: dict[str, Any], *, read_only: bool) -> Engine:
+def _sqlite(url: URL, shared: dict[str, Any], *, read_only: bool, patience: float) -> Engine:
     path = Path(str(url.database))
     # isolation_level None: the driver starts no transaction by itself. Left alone it would begin
     # a deferred one before the first write, which can fail busy at once when it wants to upgrade.
-    connect_args = {"isolation_level": None, "timeout": PATIENCE}
+    connect_args = {"isolation_level": None, "timeout": patience}
     engine = create_engine(url, connect_args=connect_args, **shared)
 
     @event.listens_for(engine, "do_connect")
@@ -87,7 +91,7 @@ def _sqlite(url: URL, shared: dict[str, Any], *, read_only: bool) -> Engine:
         ):
             driver.execute(f"PRAGMA {pragma}").close()
 
-    event.listen(engine, "begin", _begin_read if read_only else _begin_write)
+    event.listen(engine, "begin", _begin_read if read_only else partial(_begin_write, patience))
     return engine
 
 
@@ -95,14 +99,14 @@ def _begin_read(conn: Connection) -> None:
     conn.exec_driver_sql("BEGIN")
 
 
-def _begin_write(conn: Connection) -> None:
+def _begin_write(patience: float, conn: Connection) -> None:
     """Take SQLite's write lock, asking every half millisecond.
 
     SQLite's own wait sleeps up to 100 ms between tries, so that a process that just released the
     lock takes it again and again before one that waits.
     """
     driver = cast("sqlite3.Connection", conn.connection.driver_connection)
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + patience
     while time.monotonic() < until:
         try:
             driver.execute("BEGIN IMMEDIATE")

@@ -43,6 +43,9 @@ _SQLITE_UNAVAILABLE = {
 }
 """Primary result codes that say nothing about our statement, only about the file and its disk."""
 
+_MIGRATION_PATIENCE = 60
+"""Seconds to wait for another process's migration, as long as one may take."""
+
 _READ_ONLY_TRANSACTION = "25006"
 """SQLSTATE of a write on a standby: a failover is under way."""
 
@@ -236,7 +239,7 @@ def migrating(url: str) -> Iterator[Connection]:
     it, and that would cascade. Raises `StoreUnavailable`, or `ValueError` where a key dangles.
     """
     parsed = accepted(url)
-    engine = make_engine(parsed, read_only=False)
+    engine = make_engine(parsed, read_only=False, patience=_MIGRATION_PATIENCE)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", lambda driver, _: driver.execute("PRAGMA foreign_keys=OFF"))
     try:

@@ -20,14 +20,21 @@ HEAD = "0002"
 """The newest migration. A test compares it with the folder."""
 
 
-_NEWER = (
-    "The database has schema {current}, newer than this release's {head}. "
-    "Install the newer certbound."
-)
-
-
 class SchemaMismatch(Exception):
-    """The database's schema is not this release's. The message says what to do."""
+    """The database's schema is not this release's. `seen` says what it is, `action` what to do."""
+
+    def __init__(self, current: str | None) -> None:
+        has = "is empty" if current is None else f"has schema {current}"
+        self.seen = f"The database {has}, this release needs schema {HEAD}."
+        self.action = remedy(current)
+        super().__init__(f"{self.seen} {self.action}")
+
+
+def remedy(current: str | None) -> str:
+    """What an operator does about a schema that is not `HEAD`; None is an empty database."""
+    if current is not None and current > HEAD:  # four digits each
+        return "This release is older than the database: install the newer release."
+    return "certbound db upgrade"
 
 
 def status(url: str) -> tuple[str | None, str]:
@@ -44,15 +51,8 @@ def ensure_current(db: Database) -> None:
     """Raise `SchemaMismatch` unless the database has exactly the schema this release needs."""
     with db.read() as conn:
         current = _current(conn)
-    if current == HEAD:
-        return
-    if current is None:
-        raise SchemaMismatch("The database is empty. Run: certbound db upgrade")
-    if current > HEAD:  # four digits each
-        raise SchemaMismatch(_NEWER.format(current=current, head=HEAD))
-    raise SchemaMismatch(
-        f"The database has schema {current}, this release needs {HEAD}. Run: certbound db upgrade"
-    )
+    if current != HEAD:
+        raise SchemaMismatch(current)
 
 
 def upgrade(url: str, revision: str = "head") -> None:

@@ -3,8 +3,8 @@
 Guarantees TLS 1.2 and 1.3 only, AEAD suites with ephemeral keys only, no renegotiation, no early
 data, no compression, no session that could be resumed, and a certificate request that names no
 CA (clients withhold a certificate whose issuer is not on such a list). Any certificate whose key
-signs the handshake gets through: whether it is *trusted* is decided later, where the refusal can
-be explained in HTTP (`app.pki.check`). RFC 8446, RFC 5246, RFC 9325.
+signs the handshake gets through, but for keys that cost too much (`app.tls.key_cost`): whether it
+is *trusted* is decided later, where the refusal can be explained in HTTP (`app.pki.check`). RFC 8446, RFC 5246, RFC 9325.
 """
 
 from collections.abc import Callable
@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL
 from OpenSSL._util import lib as _lib
 from OpenSSL.crypto import X509
+
+from app.tls.key_cost import is_affordable
 
 TLS13_SUITES = {
     # AES-128 first: SHA-256 has instructions of its own, SHA-384 costs 5 % of a handshake.
@@ -71,11 +73,21 @@ class CertificateFileError(ValueError):
     """The server's certificate or key file cannot be used; the message names the file and why."""
 
 
+_BEFORE_USE = frozenset(
+    (SSL.X509VerificationCodes.OK, SSL.X509VerificationCodes.ERR_CERT_CHAIN_TOO_LONG)
+)
+
+
 def let_through(
-    _connection: SSL.Connection, _certificate: X509, _error: int, _depth: int, _ok: int
+    _connection: SSL.Connection, certificate: X509, error: int, _depth: int, _ok: int
 ) -> bool:
-    """OpenSSL's verify callback: trust is not decided in the handshake."""
-    return True
+    """OpenSSL's verify callback: trust is not decided in the handshake, only what it may cost.
+
+    OpenSSL calls it several times. Before it uses the key of the leaf (for the handshake's
+    signature) it says that all is well; before that of an issuer (for the leaf's signature), that
+    the chain is too long, since the allowed depth is 0.
+    """
+    return error not in _BEFORE_USE or is_affordable(certificate)
 
 
 def build(certificate_file: Path, key_file: Path, *, verify: Verify = let_through) -> SSL.Context:

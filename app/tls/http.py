@@ -175,7 +175,8 @@ class HttpProtocol(HttpToolsProtocol):
         self.framing = 0
         version = self.parser.get_http_version()
         self._check_size()
-        request_rules.check(version, self.url, self.checked, self.limits)
+        upgrade = self.parser.should_upgrade()
+        request_rules.check(version, self.url, self.checked, self.limits, upgrade=upgrade)
         self.arriving = RequestResponseCycle(
             scope=cast(
                 "Any",
@@ -194,7 +195,7 @@ class HttpProtocol(HttpToolsProtocol):
             keep_alive=(
                 version == "1.1"
                 and self.parser.should_keep_alive()
-                and not self.parser.should_upgrade()
+                and not upgrade
                 and not self.stopping
             ),
             on_response=self.on_response_complete,
@@ -224,6 +225,9 @@ class HttpProtocol(HttpToolsProtocol):
         cycle.message_event.set()
         if self.running is None:
             self._start(cycle)
+        elif len(self.waiting) >= self.limits.max_waiting:
+            # One record holds hundreds of small requests, each of them some kilobytes of objects.
+            raise Refused(refusals.TOO_MANY_WAITING)
         else:
             self.waiting.append(cycle)
             self.flow.pause_reading()

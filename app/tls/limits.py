@@ -32,6 +32,8 @@ class Limits:
     body (chunk sizes, chunk extensions, trailers); more is answered 413."""
     max_body_bytes: int = 64 * 1024
     """Decoded request body; more is answered 413."""
+    max_waiting: int = 16
+    """Whole requests of one connection behind the one being answered; one more is answered 429."""
     max_chain_certificates: int = 10
     """Certificates the client may send, its own included."""
     max_chain_bytes: int = 32 * 1024

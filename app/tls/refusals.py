@@ -51,3 +51,6 @@ BODY_TOO_LARGE = _refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The request body
 HEADERS_TOO_LARGE = _refusal(
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The request headers are too large."
 )
+TOO_MANY_WAITING = _refusal(
+    HTTPStatus.TOO_MANY_REQUESTS, "Too many requests wait on this connection."
+)

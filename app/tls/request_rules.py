@@ -23,8 +23,13 @@ _TARGET = re.compile(rb"/[!\"$-~]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-def check(version: str, target: bytes, decisive: dict[bytes, bytes], limits: Limits) -> None:
+def check(
+    version: str, target: bytes, decisive: dict[bytes, bytes], limits: Limits, *, upgrade: bool
+) -> None:
     """One Host, an origin-form target, one way to find the end of the body, a body within the cap.
+
+    `upgrade`: the request asks for another protocol. That may be ignored, but llhttp takes what
+    follows for the other protocol's, so a body would be lost.
 
     Raises:
         Refused: with the answer to give.
@@ -40,6 +45,8 @@ def check(version: str, target: bytes, decisive: dict[bytes, bytes], limits: Lim
     if coding is not None and (
         length is not None or version != "1.1" or coding.lower() != b"chunked"
     ):
+        raise Refused(refusals.MALFORMED)
+    if upgrade and (coding is not None or (length is not None and int(length) > 0)):
         raise Refused(refusals.MALFORMED)
     if length is not None and int(length) > limits.max_body_bytes:
         raise Refused(refusals.BODY_TOO_LARGE)

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -33,8 +34,8 @@ def test_narrowest_name_is_taken_and_the_others_shown(home: Path) -> None:
 @pytest.mark.parametrize(
     ("option", "value", "stored"),
     [
-        ("--subject-dn", "/C=US/O=Acme/CN=b", "/C=US/O=Acme/CN=b"),
-        ("--san-dns", "B.Example", "B.Example"),
+        ("--subject-dn", "/C=US/O=Acme/CN=b", "CN=b,O=Acme,C=US"),
+        ("--san-dns", "B.Example", "b.example"),
         ("--san-uri", "urn:b", "urn:b"),
         ("--san-ip", "2001:db8::1", "2001:db8::1"),
         ("--san-email", "b@example.com", "b@example.com"),
@@ -250,3 +251,38 @@ def test_doubts_are_told_at_once(home: Path, tmp_path: Path) -> None:
 def _other_ca(folder: Path) -> str:
     done(folder, "ca", "init")
     return str(done(folder, "ca", "issue", "elsewhere")["certificate"])
+
+
+def test_a_certificate_without_extensions(home: Path, tmp_path: Path) -> None:
+    """What `openssl x509 -req` makes by default is named for what it is, with the way to mend it."""
+    paths = [str(tmp_path / name) for name in ("old.key", "old.csr", "old.crt")]
+    key, csr, crt = paths
+    for words in (
+        ["req", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", csr, "-subj", "/CN=old"],
+        ["x509", "-req", "-in", csr, "-CA", str(home / "certs/ca.crt"), "-CAcreateserial", "-CAkey",
+         str(home / "certs/ca.key"), "-CAserial", str(tmp_path / "serial"), "-out", crt],
+    ):  # fmt: skip
+        subprocess.run(["openssl", *words], check=True, capture_output=True, timeout=30)
+    if b"Version: 1" not in _text_of(crt):
+        pytest.skip("this openssl adds extensions by itself")
+    error = refused(home, "client", "add", "old", "--cert", crt)
+    assert error["message"].endswith("holds a certificate without extensions")
+    assert "extendedKeyUsage=clientAuth" in error["do_this"]
+
+
+def _text_of(path: str) -> bytes:
+    command = ["openssl", "x509", "-in", path, "-noout", "-text"]
+    return subprocess.run(command, check=True, capture_output=True, timeout=30).stdout
+
+
+def test_a_key_has_one_name(home: Path, tmp_path: Path) -> None:
+    """The doctor names a registered key by the hash that `client cert list` shows."""
+    cert = _cert(home, "own", "--self-signed")
+    public = tmp_path / "own.pub"
+    words = ["openssl", "pkey", "-in", str(home / "certs/own.key"), "-pubout", "-out", str(public)]
+    subprocess.run(words, check=True, capture_output=True, timeout=30)
+    [digest] = done(home, "client", "add", "own", *SELF_SIGNED, "--public-key", str(public))[
+        "credentials"
+    ]
+    findings = done(home, "doctor", "cert", cert, "--client", "own")["findings"]
+    assert f"registered public key, {digest}" in [one["seen"] for one in findings]

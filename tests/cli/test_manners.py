@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import typer.main
 
 from app.cli import build, main
+from app.cli.dates import until
 from app.cli.escape import command_line, escape
 from app.cli.page import Page
 from app.cli.session import advice
@@ -91,7 +93,7 @@ def test_a_noun_alone_shows_its_verbs(home_template: Path) -> None:
     """`certbound client` prints the help of the noun and is a usage error."""
     outcome = run(home_template, "client")
     assert outcome.code == 2
-    assert "retire" not in outcome.err
+    assert "Register one more certificate" not in outcome.err
     assert "disable" in outcome.err
 
 
@@ -180,6 +182,58 @@ def test_advice(monkeypatch: pytest.MonkeyPatch, text: str, told: str) -> None:
     """A command at the end of advice gets the home; a sentence about commands stays as it is."""
     monkeypatch.setattr(sys, "argv", ["certbound"])
     assert advice(text, Path("H")) == told
+
+
+def test_the_version() -> None:
+    """--version prints the one that pyproject.toml has."""
+    outcome = run(ROOT, "--version")
+    number = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert (outcome.code, outcome.out) == (0, f"certbound {number}\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_is_told(home: Path) -> None:
+    """Output that cannot be written ends with a sentence and the environment's code."""
+    done = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m app config show --home {home} > /dev/full"],
+        capture_output=True,
+        text=True,
+        env={**clean(), "PYTHONPATH": str(ROOT)},
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 3
+    assert done.stderr == "✘ the output cannot be written: No space left on device\n"
+
+
+def test_options_before_the_command(home: Path) -> None:
+    """--json and --home in front are a usage error that shows the right order."""
+    outcome = run(home, "--home", "x y", "--json", "client", "list")
+    assert outcome.code == 2
+    assert outcome.error["do_this"].endswith("-m app client list --home 'x y' --json")
+
+
+def test_help_is_not_cut(home: Path) -> None:
+    """The summaries of nouns and verbs are shown whole."""
+    for words in ((), ("client",), ("client", "cert")):
+        assert "..." not in run(home, *words, "--help").out.replace("[ARGS]...", "")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (90 * 86_400 - 5, "in 90 days"),
+        (86_400, "in 24 hours"),
+        (7199, "in 2 hours"),
+        (300, "in 5 minutes"),
+        (1, "in 1 second"),
+        (-300, "5 minutes ago"),
+    ],
+)
+def test_spans(monkeypatch: pytest.MonkeyPatch, seconds: int, told: str) -> None:
+    """A time to go is rounded, not cut down."""
+    monkeypatch.setattr("app.clock.now", lambda: 1_000_000_000)
+    assert until(1_000_000_000 + seconds).endswith(f" ({told})")
 
 
 def test_main_returns_the_code(capsys: pytest.CaptureFixture[str]) -> None:

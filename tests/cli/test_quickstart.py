@@ -1,14 +1,21 @@
 """The first command a newcomer types."""
 
 import json
+import os
 import shlex
+import shutil
 import stat
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
+
+import pytest
 
 from app.cli import build
 from app.config import load
 from tests.kit.certs import issue
-from tests.kit.command import call, done, refused, run
+from tests.kit.command import ROOT, call, clean, copy_of, done, refused, run
 
 MADE = ("ca", "server", "bot")
 
@@ -100,6 +107,32 @@ def test_server_certificate_names_the_issuer(tmp_path: Path) -> None:
     assert "DNS:as.example" in seen
 
 
+@pytest.mark.parametrize(
+    ("issuer", "mtls", "told"),
+    [
+        ("https://as.example", "", "the issuer's host as.example is missing"),
+        ("https://as.example", "", "! mtls_base_url: mtls_base_url is still https://localhost:"),
+        ("https://localhost", "https://10.0.0.1", "mtls_base_url's host 10.0.0.1 is missing"),
+    ],
+)
+def test_check_compares_names(home: Path, issuer: str, mtls: str, told: str) -> None:
+    """A certificate without the host that clients will ask for is found before they ask."""
+    environment = {
+        "CERTBOUND_ISSUER": issuer,
+        **({"CERTBOUND_MTLS_BASE_URL": mtls} if mtls else {}),
+    }
+    outcome = call(home, "config", "check", environment=environment)
+    assert outcome.code == 1
+    assert told in outcome.out
+    paste = next(line for line in outcome.out.splitlines() if " && " in line)
+    words = shlex.split(paste.partition("rm -- ")[2].partition(" && ")[0])
+    assert [Path(word).name for word in words] == ["server.crt", "server.key"]
+    for word in words:
+        Path(word).unlink()
+    assert call(home, "quickstart", environment=environment).code == 0
+    assert call(home, "config", "check", environment=environment).code == 0
+
+
 def test_refuses_a_home_it_cannot_write(tmp_path: Path) -> None:
     """A file where the home should be is an environment problem with a sentence."""
     (tmp_path / "file").write_text("")
@@ -146,3 +179,83 @@ def test_a_sealing_key_that_others_may_read(home: Path) -> None:
     key.chmod(0o644)
     assert f"do this: chmod 600 {key}\n" in call(home, "config", "check").out
     assert refused(home, "quickstart", code=3)["do_this"] == f"chmod 600 {key}"
+
+
+@pytest.mark.parametrize(("name", "label"), [("server", "server"), ("bot", "client")])
+def test_a_pair_without_its_key_is_not_kept(home: Path, name: str, label: str) -> None:
+    """A certificate whose key is gone is a problem; the two printed commands mend it."""
+    (home / f"certs/{name}.key").unlink()
+    outcome = run(home, "quickstart")
+    assert outcome.code == 1
+    assert f"✘ {label} certificate: certs/{name}.crt\n" in outcome.out
+    lines = [line.strip() for line in outcome.out.splitlines()]
+    words = shlex.split(next(line for line in lines if line.startswith("rm -- ")))
+    assert words[2:] == [f"certs/{name}.crt"]
+    (home / words[2]).unlink()
+    assert call(home, "quickstart").code == 0
+    assert call(home, "config", "check").code == 0
+
+
+def test_a_server_without_its_key_is_mended_as_told(home: Path) -> None:
+    """The command that serve and config check print for a lost key makes the pair anew."""
+    (home / "certs/server.key").unlink()
+    told = refused(home, "serve", code=3)["do_this"]
+    assert told in call(home, "config", "check").out
+    words = shlex.split(told.partition("rm -- ")[2].partition(" && ")[0])
+    assert words == [str(home / "certs/server.crt")]
+    Path(words[0]).unlink()
+    assert call(home, "quickstart").code == 0
+
+
+def test_a_ca_without_its_key(home: Path) -> None:
+    """No command that needs the key sends to one that refuses for the same reason."""
+    (home / "certs/ca.key").unlink()
+    for words in (("ca", "init"), ("ca", "issue", "x")):
+        error = refused(home, *words, code=3)
+        assert error["message"] == "the development CA has lost its key"
+        assert "start over" in error["do_this"]
+    outcome = call(home, "quickstart")
+    assert outcome.code == 1
+    assert "its key ca.key is missing" in outcome.out
+    assert "rm -- " not in outcome.out
+
+
+def test_a_file_that_is_no_database(home: Path) -> None:
+    """Garbage where the database was is named, and never waited for."""
+    (home / "certbound.db").write_bytes(b"garbage" * 100)
+    for words in (("client", "list"), ("quickstart",), ("db", "upgrade"), ("serve",)):
+        error = refused(home, *words, code=3)
+        assert error["seen"] == "file is not a database"
+        assert error["do_this"].startswith("Restore it")
+
+
+NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", sys.executable)
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0
+    or shutil.which("setpriv") is None
+    or subprocess.run([*NOBODY, "-c", "import typer"], capture_output=True, check=False).returncode
+    != 0,
+    reason="needs root, setpriv, and an environment that everybody may read",
+)
+@pytest.mark.parametrize("enters", [True, False])
+def test_another_account(home: Path, *, enters: bool) -> None:
+    """Whoever may not read the database, or not enter the home, is told so in a sentence."""
+    with tempfile.TemporaryDirectory() as folder:
+        if enters:
+            Path(folder).chmod(0o755)
+        moved = copy_of(home, Path(folder) / "home")
+        done = subprocess.run(
+            [*NOBODY, "-m", "app", "client", "list", "--home", moved],
+            cwd="/",
+            env={**clean(), "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 3, done
+    assert "permission denied" in done.stderr.lower()
+    assert ("it belongs to root" in done.stderr) == enters
+    assert "Traceback" not in done.stderr

@@ -54,6 +54,13 @@ def test_bad_settings_stop_every_command(
         assert text in outcome.err
 
 
+def test_sections_are_named_as_the_mistake(home: Path) -> None:
+    """A [section] in certbound.toml is no misspelt setting."""
+    (home / "certbound.toml").write_text("[server]\nport = 1\n")
+    error = refused(home, "client", "list", code=3)
+    assert "no sections such as [server]; settings stand at the top level" in error["message"]
+
+
 def test_check_of_a_good_home(home: Path) -> None:
     """On a home that serves, every check passes, metadata included."""
     checks = done(home, "config", "check")["checks"]
@@ -104,6 +111,23 @@ def test_empty_database(tmp_path: Path) -> None:
     assert error["do_this"] == f"certbound db upgrade --home {tmp_path}"
 
 
+def test_database_of_a_newer_release(home: Path) -> None:
+    """No upgrade would help, so none is advised: not by serve, nor by any other command."""
+    db = Database(f"sqlite:///{home / 'certbound.db'}")
+    with db.begin() as conn:
+        conn.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    db.dispose()
+    advice = "This release is older than the database: install the newer release."
+    for command in (["serve"], ["key", "list"]):
+        error = refused(home, *command, code=3)
+        assert error["do_this"] == advice
+        assert "9999" in error["seen"]
+    assert f"do this: {advice}" in call(home, "db", "status").out
+    failed = call(home, "config", "check", "--json").json["checks"]
+    assert [one["action"] for one in failed if one["passed"] is False] == [advice]
+    assert "newer release" in refused(home, "db", "upgrade", code=3)["message"]
+
+
 @pytest.mark.parametrize("url", ["junk", "mysql://x/y", "sqlite:///:memory:"])
 def test_unusable_database(tmp_path: Path, url: str) -> None:
     """A URL of no supported database is explained, not traced back."""
@@ -146,6 +170,8 @@ def test_explains_a_reference(home: Path) -> None:
     assert not {"\x1b", "\x07", "\u202e"} & set(outcome.out)
     entry = done(home, "explain", "abcdefgh23456789")["entry"]
     assert entry["body"]["findings"][0]["seen"] == "CN=\x1b]0;owned\x07"
+    answer = '{"error":"invalid_client","error_ref":"abcdefgh23456789"}'
+    assert done(home, "explain", answer)["entry"] == entry
     tail = call(home, "audit", "tail", "-n", "1").out
     assert "invalid_client \\u202ebot (dn_mismatch)" in tail
 
@@ -154,6 +180,15 @@ def test_explains_a_reference(home: Path) -> None:
 def test_unknown_references(home: Path, ref: str) -> None:
     """A reference that is none, or nobody's, is refused with a sentence."""
     assert refused(home, "explain", ref)["seen"] == (ref or "nothing")
+
+
+def test_audit_tail_in_words(home: Path) -> None:
+    """An operator's acts are told without JSON, a key's by its name."""
+    out = call(home, "audit", "tail", "-n", "20").out
+    kid = done(home, "key", "list")["keys"][0]["kid"]
+    assert f"key.added: {kid}\n" in out
+    assert "trust set: default" in out
+    assert "{" not in out
 
 
 def test_audit_tail_counts(home: Path) -> None:
@@ -212,6 +247,9 @@ def test_doctor_names_the_trust_set_that_would_do(home: Path, tmp_path: Path) ->
     done(home, "client", "add", "report", "--cert", cert, "--scope", "api:read")
     outcome = call(home, "doctor", "cert", cert, "--client", "report")
     assert "is pinned in trust set mine, but report counts only default" in outcome.out
+    stranger = call(home, "doctor", "cert", cert, "--client", "bot").out
+    assert stranger.count("do this:") == 1
+    assert "✘ name: san_mismatch" in stranger
     label = "do this: Only if you know this certificate is the client's: "
     [line] = [line for line in outcome.out.splitlines() if label in line]
     _pasted(home, line.partition(label)[2])

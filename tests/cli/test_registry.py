@@ -56,6 +56,34 @@ def test_certificates_that_are_not_made(home: Path, arguments: tuple[str, ...], 
     assert sorted(path.name for path in (home / "certs").iterdir()) == before
 
 
+@pytest.mark.parametrize(
+    ("arguments", "seen", "rule"),
+    [
+        (("a/b",), "a/b", "a certificate name is 1 to 64 letters"),
+        (("x", "--san-ip", "300.1.1.1"), "300.1.1.1", "one IP address"),
+        (("x", "--san-uri", "not a uri"), "not a uri", "a URI begins with a scheme"),
+        (("x", "--dn", "nonsense"), "nonsense", ""),
+    ],
+)
+def test_what_was_typed_is_seen(
+    home: Path, arguments: tuple[str, ...], seen: str, rule: str
+) -> None:
+    """A refused value stands under what was seen, its rule under what was expected."""
+    error = refused(home, "ca", "issue", *arguments)
+    assert error["seen"] == seen
+    assert error["expected"].startswith(rule)
+
+
+def test_the_next_step_has_a_scope(home: Path, tmp_path: Path) -> None:
+    """The printed registration asks for the scope there is; without one, the page says so."""
+    out = call(home, "ca", "issue", "fresh").out
+    assert f"--cert {home}/certs/fresh.crt --scope api:read" in out
+    done(tmp_path, "ca", "init")
+    assert "--scope" not in call(tmp_path, "ca", "issue", "fresh").out
+    added = call(home, "client", "add", "fresh", "--cert", str(home / "certs/fresh.crt"))
+    assert "! scopes: none: its tokens will carry none" in added.out
+
+
 def test_no_ca_to_sign(tmp_path: Path) -> None:
     """Without a CA the message names the command that makes one."""
     assert "ca init" in refused(tmp_path, "ca", "issue", "x", code=3)["do_this"]

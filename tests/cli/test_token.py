@@ -37,6 +37,16 @@ def test_a_bound_token(server: Running) -> None:
     assert text.splitlines()[-1].count(".") == 2
 
 
+def test_a_token_alone(server: Running) -> None:
+    """--raw prints the token and nothing else; a refusal leaves standard output empty."""
+    good = _get(server, "--raw")
+    assert (good.code, good.out.count("\n"), good.out.count(".")) == (0, 1, 2)
+    bad = _get(server, "--raw", "--scope", "nope")
+    assert (bad.code, bad.out) == (1, "")
+    assert "seen: 400 invalid_scope from " in bad.err
+    assert "certbound explain " in bad.err
+
+
 def test_the_same_by_curl(server: Running) -> None:
     """--curl prints a command that a shell runs with the same outcome, and sends nothing itself."""
     printed = _get(server, "--curl", "--scope", "api:read", "--resource", "https://localhost:9444")
@@ -61,14 +71,19 @@ def test_a_refusal_leads_to_its_explanation(server: Running) -> None:
     explained = call(server.home, "explain", answer["response"]["error_ref"])
     assert "401 invalid_client (san_mismatch)" in explained.out
     # What the certificate of a stranger says never becomes part of a command.
-    assert "--cert FILE" in explained.out
+    again = "certbound client add bot --cert FILE --scope api:read"
+    assert again in explained.out.replace(str(server.home), "").replace(" --home ", "")
 
 
-def test_which_client(server: Running) -> None:
+def test_which_client(server: Running, tmp_path: Path) -> None:
     """Without --client the file's name must be a registered client's."""
     assert _get(server, name="stranger").code == 2
     error = _get(server, "--json", name="stranger").error
     assert error["message"] == "which client is it?"
+    files = ("--cert", str(server.file("bot.crt")), "--key", str(server.file("bot.key")))
+    (tmp_path / "empty").mkdir()
+    error = refused(tmp_path / "empty", "token", "get", *files, code=2)
+    assert error["seen"] == "there is no database here, so bot cannot be looked up"
 
 
 def test_the_server_must_be_the_one_asked_for(server: Running, tmp_path: Path) -> None:
@@ -83,6 +98,8 @@ def test_the_server_must_be_the_one_asked_for(server: Running, tmp_path: Path) -
     nobody = _get(server, "--issuer", "https://localhost:1", "--json")
     assert nobody.code == 3
     assert "serve" in nobody.error["do_this"]
+    unknown = _get(server, "--issuer", "https://nowhere.invalid", "--json")
+    assert (unknown.code, "--issuer" in unknown.error["do_this"]) == (3, True)
 
 
 def test_files_that_do_not_fit(server: Running) -> None:
@@ -90,6 +107,7 @@ def test_files_that_do_not_fit(server: Running) -> None:
     cert, key = server.file("bot.crt"), server.file("ca.key")
     error = refused(server.home, "token", "get", "--cert", str(cert), "--key", str(key), code=3)
     assert "cannot be used" in error["message"]
+    assert error["seen"] == "this key does not belong to this certificate"
     locked = server.home / "locked.key"
     subprocess.run(
         ["openssl", "pkey", "-in", server.file("bot.key"), "-aes256", "-passout", "pass:x",
@@ -127,6 +145,16 @@ def test_reading_a_token(server: Running) -> None:
     assert piped.code == 0
 
 
+def test_a_token_of_other_ports(server: Running) -> None:
+    """Ports given to `serve` alone: the token is genuine, and what differs is the issuer."""
+    token = _get(server, "--json").json["access_token"]
+    outcome = call(server.home, "token", "inspect", token, environment={"CERTBOUND_PORT": "1"})
+    assert outcome.code == 1
+    assert "✘ issuer: the signature is genuine" in outcome.out
+    assert f"seen: iss {server.issuer}" in outcome.out
+    assert "certbound.toml" in outcome.out
+
+
 def test_a_changed_token_is_not_genuine(server: Running) -> None:
     """One changed character is noticed; without a database nothing is claimed."""
     token = _get(server, "--json").json["access_token"]
@@ -156,6 +184,7 @@ def test_serve_says_where_it_stands(server: Running) -> None:
     log = (server.home / "server.log").read_text()
     for text in (
         f"✔ listening on: 127.0.0.1:{server.port} and 127.0.0.1:{server.mtls_port}",
+        f"✔ listening on: 127.0.0.1:{server.port} and 127.0.0.1:{server.mtls_port}",
         f"✔ issuer: {server.issuer}",
         f"metadata: {server.issuer}/.well-known/oauth-authorization-server",
         f"✔ token endpoint: {server.token_url}",
@@ -170,7 +199,10 @@ def test_serve_refuses_in_sentences(server: Running, tmp_path: Path) -> None:
     """A taken port, an empty home and an impossible flag end with the right code and no stack."""
     taken = run(server.home, "serve", environment=server.environment)
     assert (taken.code, taken.err.splitlines()[0]) == (3, "✘ the server cannot listen")
-    assert run(tmp_path, "serve").code == 3
+    assert "so that every command knows them, with port = " in taken.err
+    nothing = run(tmp_path, "serve")
+    assert (nothing.code, nothing.err.splitlines()[0]) == (3, "✘ there is no database here")
+    assert list(tmp_path.iterdir()) == []
     flag = run(tmp_path, "serve", "--access-token-lifetime", "0")
     assert flag.code == 2
     assert "access_token_lifetime" in flag.err

@@ -2,6 +2,7 @@
 
 import pytest
 
+from app.tls.limits import Limits
 from app.tls.listener import LoopName
 from tests.kit.server import LOOPS, Echo, serving
 from tests.kit.wire import Reader, ask, ask_once, connected, get
@@ -67,3 +68,28 @@ def test_ordinary_chunks_pass(chunk: int, count: int, end: bytes) -> None:
         response = ask(connection, _CHUNKED + chunks + b"0\r\n" + end + b"\r\n")
     assert response.status == 200
     assert len(response.json()["body"]) == chunk * count
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_few_requests_may_wait(loop: LoopName) -> None:
+    """Hundreds in one packet: those that may wait are answered in order, then 429 and the end."""
+    echo = Echo()
+    with serving(echo, loop=loop) as server, connected(server.port) as connection:
+        connection.sendall(get("/wait?s=0.3") + get() * 300)
+        assert ask_once(server.port, get("/bystander")).status == 200
+        reader = Reader(connection)
+        for _ in range(1 + Limits().max_waiting):
+            assert reader.response().status == 200
+        assert reader.response().status == 429
+        assert reader.rest() == b""
+    assert len(echo.seen) == 1 + Limits().max_waiting + 1
+
+
+def test_one_after_another_there_may_be_any_number() -> None:
+    """The cap is on those that wait: a thousand requests, sixteen at a time, are all answered."""
+    with serving(Echo()) as server, connected(server.port) as connection:
+        reader = Reader(connection)
+        for _ in range(60):
+            connection.sendall(get() * Limits().max_waiting)
+            for _ in range(Limits().max_waiting):
+                assert reader.response().status == 200

@@ -13,6 +13,7 @@ from tests.kit.wire import ClosedEarly, Reader, Response, ask, connected, get, p
 
 _HOST = b"Host: localhost\r\n"
 _POST = b"POST / HTTP/1.1\r\n" + _HOST
+_UPGRADE = _POST + b"Connection: Upgrade\r\nUpgrade: h2c\r\n"
 
 # What was sent, and the status it gets; 200 means that the application saw it.
 PARSER_TABLE: dict[str, tuple[bytes, int]] = {
@@ -87,6 +88,14 @@ PARSER_TABLE: dict[str, tuple[bytes, int]] = {
     "HTTP/2 preface": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
     "unknown method": (b"BREW / HTTP/1.1\r\n" + _HOST + b"\r\n", 400),
     "lower-case method": (b"get / HTTP/1.1\r\n" + _HOST + b"\r\n", 400),
+    # The parser stops where the other protocol would begin, so before the body.
+    "upgrade with a body": (_UPGRADE + b"Content-Length: 3\r\n\r\nabc", 400),
+    "upgrade with a body to come": (_UPGRADE + b"Content-Length: 3\r\n\r\n", 400),
+    "upgrade with chunks": (
+        _UPGRADE + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+        400,
+    ),
+    "upgrade with an empty body": (_UPGRADE + b"Content-Length: 0\r\n\r\n", 200),
     "TLS inside TLS": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 64, 400),
 }
 
@@ -230,8 +239,8 @@ def test_expect_continue_is_answered_before_the_body(server: Running) -> None:
 
 @pytest.mark.parametrize("loop", LOOPS)
 def test_pipelined_requests_are_answered_in_order(loop: LoopName) -> None:
-    """Many requests in one packet, the first one slow: answers keep their order."""
-    paths = ["/wait?s=0.3", *(f"/{n}" for n in range(300))]
+    """As many requests in one packet as may wait, the first one slow: answers keep their order."""
+    paths = ["/wait?s=0.3", *(f"/{n}" for n in range(Limits().max_waiting))]
     with serving(Echo(), loop=loop) as server, connected(server.port) as connection:
         reader = Reader(connection)
         connection.sendall(b"".join(get(path) for path in paths))

@@ -205,7 +205,7 @@ def test_same_key_new_certificate_is_told_what_to_do(world: World) -> None:
     renewed = sign(ca.client_draft(subject, key, world.now).with_(serial=b"\x07"), subject, key)
     with pytest.raises(Refused) as caught:
         check.by_registration(Examination(), peer(renewed), client.entries(), world.now)
-    assert "same key, new certificate: certbound client cert add" in caught.value.finding.action
+    assert "register it as well: certbound client cert add" in caught.value.finding.action
 
 
 def test_a_registration_does_not_read_the_rest(world: World) -> None:

@@ -23,11 +23,11 @@ def presented(subject: bytes, **sans: Any) -> PresentedNames:
 
 
 def outcome(found: PresentedNames, attribute: str, text: str) -> tuple[Reason | None, str]:
-    """Reason and action of the name finding."""
+    """Reason of the name finding, and what was seen."""
     exam = Examination(thorough=True)
     names.examine_name(exam, found, register(attribute, text))
     assert [finding.check for finding in exam.findings] == ["name"]
-    return exam.findings[0].reason, exam.findings[0].action
+    return exam.findings[0].reason, exam.findings[0].seen
 
 
 @pytest.mark.parametrize(
@@ -148,11 +148,9 @@ def test_one_equal_name_among_many_suffices() -> None:
 )
 def test_near_misses_of_a_dn(subject: bytes, says: str) -> None:
     """The operator reads what differs, not only that something does."""
-    reason, action = outcome(
-        presented(subject, dns=["x.example"]), "subject_dn", "CN=bot,O=Kit,C=US"
-    )
+    reason, seen = outcome(presented(subject, dns=["x.example"]), "subject_dn", "CN=bot,O=Kit,C=US")
     assert reason is Reason.DN_MISMATCH
-    assert says in action
+    assert says in seen
 
 
 @pytest.mark.parametrize(
@@ -164,24 +162,25 @@ def test_near_misses_of_a_dn(subject: bytes, says: str) -> None:
         ({"ip": ["::ffff:10.0.0.1"]}, "san_ip", "10.0.0.1", "two addresses"),
         ({"dns": ["urn:x"]}, "san_uri", "urn:x", "as san_dns, not as san_uri"),
         ({"dns": ["y"]}, "san_dns", "bot", "in its subject"),
-        ({"dns": ["y.example"]}, "san_email", "a@y.example", "--cert FILE"),
+        ({"dns": ["y.example"]}, "san_email", "a@y.example", "no san_email in the certificate"),
     ],
 )
 def test_near_misses_of_a_san(
     sans: dict[str, list[str]], attribute: str, text: str, says: str
 ) -> None:
     """Type confusion, case, dots and wildcards are named."""
-    reason, action = outcome(presented(_WORLD.bot, **sans), attribute, text)
+    reason, seen = outcome(presented(_WORLD.bot, **sans), attribute, text)
     assert reason is Reason.SAN_MISMATCH
-    assert says in action
+    assert says in seen
 
 
 def test_the_suggested_command_is_safe_to_paste() -> None:
     """A stranger's words never enter a command."""
     subject = name(("CN", "$(touch /tmp/x)'; rm -rf ~ #"))
-    _, action = outcome(presented(subject), "subject_dn", "CN=bot")
-    command = action.partition("the client's: ")[2]
-    assert command == "certbound client match ID --cert FILE"
+    exam = Examination(thorough=True)
+    names.examine_name(exam, presented(subject), register("subject_dn", "CN=bot"))
+    command = exam.findings[0].action.partition("the client's: ")[2]
+    assert command == "certbound client remove ID && certbound client add ID --cert FILE"
 
 
 def test_a_mismatch_ends_the_login() -> None:

@@ -129,7 +129,10 @@ def test_serving_needs_the_very_schema(db: Database, empty_url: str) -> None:
     with pytest.raises(SchemaMismatch, match="certbound db upgrade"):
         ensure_current(empty)
     empty.dispose()
-    for revision, advice in (("0000", "certbound db upgrade"), ("9999", "newer certbound")):
+    for revision, advice in (
+        ("0000", "certbound db upgrade"),
+        ("9999", "install the newer release"),
+    ):
         with db.begin() as conn:
             conn.execute(text("UPDATE alembic_version SET version_num = :to"), {"to": revision})
         with pytest.raises(SchemaMismatch, match=advice):
