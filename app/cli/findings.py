@@ -66,7 +66,8 @@ def filled_in(finding: Finding, client_id: str, file: Path, client: Client | Non
     own = "--method self_signed_tls_client_auth --cert"
     action = (
         finding.action.replace("client cert add ID FILE", f"client cert add {who} {name}")
-        .replace("client match ID --cert FILE", f"client match {who} --cert {name}")
+        # a match keeps all else, so nothing is added behind its file: hidden from what follows
+        .replace("client match ID --cert FILE", f"client match {who} --cert\0{name}")
         .replace("client cert list ID", f"client cert list {who}")
         .replace(f"{own} FILE", f"{own} {name}{kept}")
         .replace("--cert FILE --trust", f"--cert {name}{kept} --trust")
@@ -74,6 +75,7 @@ def filled_in(finding: Finding, client_id: str, file: Path, client: Client | Non
         .replace("client add ID", f"client add {who}")
         .replace("client remove ID", f"client remove {who}")
         .replace("client trust ID", f"client trust {who}")
+        .replace("\0", " ")
     )
     if client is not None and client.trust_sets:
         action = action.replace("trust add NAME", f"trust add {client.trust_sets[0]}")

@@ -180,7 +180,7 @@ def test_the_suggested_command_is_safe_to_paste() -> None:
     exam = Examination(thorough=True)
     names.examine_name(exam, presented(subject), register("subject_dn", "CN=bot"))
     command = exam.findings[0].action.partition("the client's: ")[2]
-    assert command == "certbound client remove ID && certbound client add ID --cert FILE"
+    assert command == "certbound client match ID --cert FILE"
 
 
 def test_a_mismatch_ends_the_login() -> None:
