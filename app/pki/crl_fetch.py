@@ -1,8 +1,8 @@
 """CRLs from configured URLs, fetched in the background and handed on to be stored.
 
 Guarantees: no login waits for a fetch; one document of at most 64 MiB within 30 seconds, no
-redirect, no private address unless allowed; a list that is broken, older than the one that counts
-or signed by somebody else changes nothing, and is logged once. The next fetch follows the list's
+redirect, no private address unless allowed; a list that is broken, older than the one that counts,
+of the future or signed by somebody else changes nothing, and is logged once. The next fetch follows the list's
 own dates within `MIN_INTERVAL` and `MAX_INTERVAL`. Each process fetches for itself; the store
 decides which list is newest. No URL in a certificate or CRL is ever followed.
 """
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from app import clock
 from app.jose.document import FetchFailed, FetchRefused, Limits, RemoteDocuments
 from app.pki.anchors import TrustSet
-from app.pki.crl import MAX_BYTES, LoadedCrl, load_for, to_der
+from app.pki.crl import CLOCK_SKEW, MAX_BYTES, LoadedCrl, load_for, to_der
 from app.pki.crl_store import Revocation
 from app.telemetry import log
 
@@ -114,6 +114,9 @@ class CrlFetcher:
         crl = next((each for each in counting if each.digest == digest), None)
         if crl is None:  # a list that counts already is neither parsed nor stored again
             crl = load_for(trust_set, der)
+            if crl.this_update > self._now() + CLOCK_SKEW:
+                # Stored, it would replace the list that counts, and show nothing until it begins.
+                raise ValueError(f"the CRL begins only at {clock.iso(crl.this_update)}")
             self._revocation.offer(crl)
             if not self._deliver(trust_set, crl, der):
                 raise ValueError(f"CRL {crl.number} is older than the one that is stored")

@@ -3,7 +3,8 @@
 Guarantees: a login waits for a responder at most `WAIT_LIMIT` seconds, and not at all while a
 fresh answer is at hand; an answer in use is asked for anew every `REFRESH_AFTER` seconds, or at
 half its life where that is shorter; an older answer never replaces a newer one, so nobody on the
-way can play back a *good* over a *revoked*; one hanging responder delays only the trust sets that
+way can play back a *good* over a *revoked*, and a responder that has forgotten a certificate
+(*unknown*) does not take back its *revoked*; one hanging responder delays only the trust sets that
 name it; only URLs from configuration are asked, one question about a certificate at a time. No
 failure is raised to the caller. Each process has its own answers, and none after a restart.
 """
@@ -134,10 +135,9 @@ class OcspCache:
             async with self._slots.setdefault(url, asyncio.Semaphore(MAX_QUESTIONS)):
                 encoded = await self._fetch(url, OCSP_LIMITS, posted)
             answer = read_answer(question, encoded, self._now())
-            if entry.answer is None or answer.this_update >= entry.answer.this_update:
+            problem = _objection(entry.answer, answer)
+            if not problem:
                 entry.answer, entry.answered_at = answer, self._now()
-            else:
-                problem = "the responder gave an older answer than before"
         except (FetchRefused, FetchFailed, OcspFailure) as error:
             problem = str(error)
         except Exception as error:  # noqa: BLE001 - promised: no failure reaches a request
@@ -149,6 +149,17 @@ class OcspCache:
         elif entry.problem and not problem:
             log().info("ocsp.recovered", url=url, serial=f"{serial:x}")
         entry.problem = problem
+
+
+def _objection(held: OcspAnswer | None, answer: OcspAnswer) -> str:
+    """Why `answer` must not replace the one at hand; empty: it may."""
+    if held is None:
+        return ""
+    if answer.this_update < held.this_update:
+        return "the responder gave an older answer than before"
+    if held.revoked and not answer.known:
+        return "the responder does not know any more what it said was revoked"
+    return ""
 
 
 def _key(trust_set: str, issuer: Leaf, serial: int) -> Key:

@@ -17,6 +17,7 @@ class HolderRow:
     client_id: str
     tenant: str
     first_seen: int
+    """When it claimed the key, or a moment later: of two holders never the same (see `claim`)."""
 
 
 def claim(
@@ -25,11 +26,15 @@ def claim(
     """Enter the client among the key's holders; all of them, the first first.
 
     Of two that claim one key at once, the later one sees the earlier: whoever claims waits until
-    other claims are committed or rolled back. A claim that must not stand is taken back with
+    other claims are committed or rolled back, and is entered as later than every holder there is,
+    whatever second it is and however the nodes' clocks differ. A claim that must not stand is taken back with
     `release`, or by rolling back. Inside `registry.change` or alone in its transaction. Raises
     `sqlalchemy.exc.IntegrityError` for an unknown client.
     """
     lock_holders(conn)
+    earlier = of_key(conn, spki_sha256)
+    if earlier:
+        at = max(at, earlier[-1].first_seen + 1)
     values = {
         "spki_sha256": spki_sha256,
         "client_id": client_id,

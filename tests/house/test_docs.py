@@ -18,13 +18,15 @@ from typing import Any
 import pytest
 import typer
 
+from app import upkeep
+from app.admin import sprawl
 from app.cli import build
 from app.config import load
 from app.endpoints import jwks
 from app.errors import Reason
 from app.jose.jwt import unverified
 from app.keys import schedule
-from app.pki import path
+from app.pki import crl, ocsp, path
 from app.tls.limits import Limits
 from tests.kit.documents import DOCUMENTS, ROOT, Block, blocks, compare
 from tests.kit.reader import reading
@@ -278,6 +280,16 @@ def test_numbers_in_prose_are_those_of_the_code() -> None:
         ),
         ("docs/keys.md", f"cached for {jwks.MAX_AGE} seconds"),
         ("docs/trust.md", f"at most {path.MAX_INTERMEDIATES} intermediates"),
+        ("docs/revoke.md", f"A list may have {crl.MAX_BYTES // 2**20} MiB"),
+        ("docs/divergences.md", f"counts for {ocsp.WITHOUT_NEXT_UPDATE} seconds"),
+        ("docs/boundaries.md", f"more than {sprawl.RESOURCES} resources"),
+        ("docs/rotate.md", f"was not used for {upkeep.USES_KEPT // (24 * hours)} days"),
+        (
+            "docs/rotate.md",
+            "{} days, {} days and {} day before".format(
+                *(before // (24 * hours) for before in upkeep.NOTICE_BEFORE)
+            ),
+        ),
         (
             "docs/trust.md",
             (

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from app.jose.document import FetchFailed, Limits, RemoteDocuments
 from app.pki import crl_fetch
 from app.pki.anchors import TrustSet
-from app.pki.crl import LoadedCrl
+from app.pki.crl import CLOCK_SKEW, LoadedCrl
 from app.pki.crl_fetch import CRL_LIMITS, MAX_INTERVAL, MIN_INTERVAL, CrlFetcher
 from app.pki.crl_store import Revocation
 from app.pki.ocsp_cache import OcspCache
@@ -190,6 +190,24 @@ def test_an_older_list_is_refused(server: HttpsServer) -> None:
         server.answers["/ca.crl"] = Answer(crls.crl(_ROOT, _NOW - DAY, count=4))
         assert await party.round(MAX_INTERVAL) == [5]
         assert "older than the one" in party.problem
+
+    asyncio.run(scene())
+
+
+def test_a_list_of_the_future_is_refused(server: HttpsServer) -> None:
+    """It would replace the good one and count for nothing; the CA's clock may differ by minutes."""
+
+    async def scene() -> None:
+        party = of(server)
+        await party.round()
+        later = Draft(_NOW + DAY, _NOW + 9 * DAY, extensions=(number(9),))
+        server.answers["/ca.crl"] = Answer(crls.sign(later, _ROOT))
+        assert await party.round(MAX_INTERVAL) == [1]
+        assert "begins only at" in party.problem
+        assert [each.number for each in party.revocation.crls("kit")] == [1]
+        skewed = replace(later, this_update=party.clock + MIN_INTERVAL + CLOCK_SKEW)
+        server.answers["/ca.crl"] = Answer(crls.sign(skewed, _ROOT))
+        assert await party.round(MIN_INTERVAL) == [1, 9]
 
     asyncio.run(scene())
 

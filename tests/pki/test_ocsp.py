@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from structlog.testing import capture_logs
 
 from app.errors import Examination, Finding, Reason, Refused
 from app.jose.document import RemoteDocuments
@@ -268,6 +269,29 @@ def test_a_revocation_bites_with_the_next_answer(responder: Responder) -> None:
         await party.answers.close()
 
     asyncio.run(scene())
+
+
+@pytest.mark.parametrize("fail", ["hard", "soft"])
+def test_a_responder_that_forgets_takes_no_revocation_back(responder: Responder, fail: str) -> None:
+    """After *revoked*, *unknown* lets nobody in, not even softly; only a *good* does."""
+
+    async def scene() -> None:
+        party = Party(responder.url, fail=fail)
+        presented = peer(_LEAF)
+        verdicts = []
+        for status in ("revoked", "unknown", "good"):
+            responder.manner = Manner(status=status, life=10_000)  # type: ignore[arg-type] # -- a status
+            party.clock += REFRESH_AFTER
+            await party.prepare(presented)
+            await asyncio.sleep(0.2)
+            verdicts.append(party.judge(presented).reason)
+        assert verdicts == [Reason.REVOKED, Reason.REVOKED, None]
+        await party.answers.close()
+
+    with capture_logs() as logged:
+        asyncio.run(scene())
+    assert [each["event"] for each in logged] == ["ocsp.failed", "ocsp.recovered"]
+    assert "does not know any more" in logged[0]["problem"]
 
 
 def test_an_answer_ends_on_an_open_connection(responder: Responder) -> None:

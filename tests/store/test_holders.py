@@ -39,6 +39,19 @@ def test_a_claim_tells_all_holders(db: Database) -> None:
         assert holders.of_key(conn, "k") == [row("bot1", 6, "zeta")]
 
 
+@pytest.mark.parametrize("at", [5, 4], ids=["in the same second", "by a clock behind"])
+def test_the_order_is_that_of_the_claims(db: Database, at: int) -> None:
+    """Whatever the clients are called, and whatever the clock of the later one's node says."""
+    with db.begin() as conn:
+        holders.claim(conn, "k", "bot5", "acme", 5)
+        for client_id in ("bot3", "bot1"):
+            found = holders.claim(conn, "k", client_id, "acme", at)
+            assert found[-1].client_id == client_id
+    with db.read() as conn:
+        order = [each.client_id for each in holders.of_key(conn, "k")]
+    assert order == ["bot5", "bot3", "bot1"]
+
+
 def test_of_many_that_claim_at_once_one_is_alone(db: Database) -> None:
     """Each transaction sees every claim before it: exactly one found no other holder."""
     start = threading.Barrier(4)
@@ -66,11 +79,11 @@ def test_a_holder_goes_with_its_client(db: Database) -> None:
     """A removed client holds nothing; an unknown one cannot claim; labels move with it."""
     with registry.change(db) as conn:
         holders.claim(conn, "k", "bot", "", 5)
-        holders.claim(conn, "k", "bot1", "", 5)
+        holders.claim(conn, "k", "bot1", "", 6)
         assert clients.label(conn, "bot", 6, tenant="acme")
-        assert holders.of_key(conn, "k") == [row("bot", 5), row("bot1", 5, "")]
+        assert holders.of_key(conn, "k") == [row("bot", 5), row("bot1", 6, "")]
         clients.remove(conn, "bot")
-        assert holders.of_key(conn, "k") == [row("bot1", 5, "")]
+        assert holders.of_key(conn, "k") == [row("bot1", 6, "")]
     with pytest.raises(IntegrityError), db.begin() as conn:
         holders.claim(conn, "k", "nobody", "", 5)
 
