@@ -123,9 +123,10 @@ def _examine_boundary(
 ) -> tuple[str, ...]:
     """Who else holds this key, as the database has it; what is only to be reported."""
     client = asking.client
-    holders = door.key_holders.known(asking.certificate.spki_sha256, client.client_id)
-    if holders is None:
-        raise HoldersWanted(asking)
+    spki_sha256 = asking.certificate.spki_sha256
+    holders = door.key_holders.known(spki_sha256, client.client_id, registry.version)
+    if holders is None:  # whatever was sought: without it there is no decision
+        raise HoldersWanted(asking, registry)
     return tuple(examine_holders(exam, registry, client, holders, door.policy.boundary))
 
 
