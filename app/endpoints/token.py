@@ -113,7 +113,13 @@ def decide(
             raise InvalidClient(verdict.finding) from verdict
         wish = GrantRequest(asking, parameters.values, registry, door.policy, crossings)
         issue = _grant(grant_type, parameters, wish)
-        return prepare(issue, issuer=door.issuer.identifier, signer=registry.keys.current, now=now)
+        return prepare(
+            issue,
+            issuer=door.issuer.identifier,
+            signer=registry.keys.current,
+            now=now,
+            doubts=exam.doubts,
+        )
     except OAuthError as error:
         return refused(PATH, error, exam, presented, method)
 
