@@ -103,6 +103,8 @@ class TokenIssued(Event):
     kid: str
     crossings: tuple[str, ...] | None = None
     """Boundaries that were crossed and only reported: a shared key, a resource of another label."""
+    revocation: str | None = None
+    """What was not known about revocation, where the trust set's policy let the client in so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -70,6 +70,8 @@ class Finding:
     expected: str = ""
     action: str = ""
     reason: Reason | None = None
+    doubt: bool = False
+    """It passed although what it asks for was not known: by policy. The audit tells."""
 
     @property
     def passed(self) -> bool:
@@ -107,6 +109,11 @@ class Examination:
         """Record a failing finding after which nothing can be checked: ``raise exam.end(...)``."""
         self.findings.append(finding)
         return Refused(finding)
+
+    @property
+    def doubts(self) -> str | None:
+        """What was let pass without being known, or None."""
+        return "; ".join(f.seen for f in self.findings if f.doubt) or None
 
     @property
     def first_failure(self) -> Finding | None:

@@ -1,10 +1,12 @@
 """The only place that wires everything: settings in, a serving process out."""
 
 import asyncio
+import ssl
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -17,7 +19,7 @@ from app import clock
 from app.clients.bundles import Bundles
 from app.clients.key_holders import KeyHolders
 from app.clients.registry import Registry
-from app.config import Settings
+from app.config import ConfigError, Settings
 from app.endpoints import ROUTES, WELL_KNOWN
 from app.endpoints.door import Decision, Door, Lifecycle, endpoint
 from app.errors import MethodNotAllowed, NotFound
@@ -93,11 +95,14 @@ def open_house(settings: Settings) -> House:
     """Open the database and everything that stands on it.
 
     Raises:
+        ConfigError: a file of CAs that the settings name cannot be used.
         SchemaMismatch: the database is not at this version's schema; nothing was changed.
         StoreUnavailable: the database cannot be reached.
         SealingError: the signing keys cannot be unsealed.
 
     """
+    for setting in ("trust_ca_file", "jwks_uri_ca_file"):
+        _require_ca_file(setting, getattr(settings, setting))
     database = Database(settings.database_url)
     schema.ensure_current(database)
     sealing_key = SealingKey.load(settings)
@@ -136,6 +141,17 @@ def open_house(settings: Settings) -> House:
         CrlFetcher.over(documents, revocation, partial(deliver, database)),
     )
     return House(door, create_app(door), database, upkeep)
+
+
+def _require_ca_file(setting: str, path: Path | None) -> None:
+    """Nothing would be fetched with a file that cannot be used: that is told at the start."""
+    if path is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except OSError as error:  # OpenSSL's errors are among them
+        problem = error.strerror or str(error)
+        raise ConfigError(f"{setting} = {str(path)!r}: {problem}") from error
 
 
 def _crl_der(database: Database, digest: str) -> bytes | None:

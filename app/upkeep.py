@@ -19,7 +19,7 @@ from app.keys.seal import SealingKey
 from app.pki.anchors import TrustSet
 from app.pki.crl import LoadedCrl
 from app.pki.crl_fetch import CrlFetcher
-from app.store import audit, crls, notices, tokens, uses
+from app.store import audit, crls, holders, notices, tokens, uses
 from app.store.crls import CrlRow
 from app.store.engine import Database, StoreUnavailable
 from app.store.registry import change
@@ -65,6 +65,7 @@ class Upkeep:
         """End what is being fetched."""
         self.door.revocation.close()
         await self.bundles.close()
+        await self.crl_fetcher.close()
         await self.door.ocsp.close()
 
     async def _refresh(self) -> None:
@@ -90,11 +91,11 @@ class Upkeep:
             token_lifetime=self.settings.access_token_lifetime,
             actor="server",
         )
-        _purge(self.database, now)
+        purge(self.database, now)
         _warn(self.database, now)
 
 
-def _purge(database: Database, now: int) -> None:
+def purge(database: Database, now: int) -> None:
     """Delete what nobody may ask for any more, in short transactions that others fit between."""
     while True:
         with database.begin() as transaction:
@@ -106,6 +107,21 @@ def _purge(database: Database, now: int) -> None:
             gone = uses.forget(transaction, now - USES_KEPT, batch=PURGE_BATCH)
         if gone < PURGE_BATCH:
             break
+    _forget_holders(database, now - USES_KEPT)
+
+
+def _forget_holders(database: Database, before: int) -> None:
+    """Forget the holders of keys long out of use, a whole batch at a time.
+
+    Each batch is a new registry version, which every process loads: too dear for a row or two.
+    """
+    while True:
+        with database.read() as conn:
+            waiting = holders.unused(conn, before, batch=PURGE_BATCH)
+        if len(waiting) < PURGE_BATCH:
+            break
+        with change(database) as conn:
+            holders.forget(conn, before, batch=PURGE_BATCH)
 
 
 def _warn(database: Database, now: int) -> None:

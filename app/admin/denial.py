@@ -2,15 +2,27 @@
 
 Guarantees promise 3: when `deny` returns, no process issues a token to it any more, for the entry
 and every token's record are ordered by the registry's lock. What it stopped is counted in the
-same transaction. Tokens issued before run out by themselves; resources that ask nobody accept
-them until then.
+same transaction. A certificate denied by its thumbprint is denied by its issuer and serial number
+too where these are known, for a thumbprint covers the CA's signature, and whoever has an ECDSA
+signature can write down another one for the same content. Tokens issued before run out by
+themselves; resources that ask nobody accept them until then.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sqlalchemy import Connection
+
 from app import clock
-from app.admin.denial_target import Target, as_key, from_rows, of_text, refuse_authority
+from app.admin.denial_target import (
+    Target,
+    as_key,
+    authority,
+    from_rows,
+    of_text,
+    refuse_authority,
+)
 from app.admin.desk import Desk
 from app.admin.problem import Problem
 from app.audit import CertificateAllowed, CertificateDenied, CertificateEvidence
@@ -18,6 +30,7 @@ from app.store import audit, clients, credentials, denied, registry, tokens, tru
 from app.store.credentials import CredentialRow
 from app.store.denied import DeniedRow, Kind
 from app.store.tokens import Outstanding
+from app.store.trust import TrustSetRow
 from app.store.uses import UseRow
 
 MAX_REASON = 500
@@ -40,6 +53,11 @@ class Stopped:
     outstanding: Outstanding
     """Unexpired tokens bound to these."""
     last_used: int | None
+    beside: str | None
+    """For a thumbprint, the issuer and serial number that are denied with it.
+
+    None: these are not known, or a trust set's own; then only those very bytes are stopped.
+    """
 
 
 def deny(
@@ -48,8 +66,8 @@ def deny(
     """Stop what `text` (a thumbprint or a certificate file) names, by `kind`.
 
     Raises:
-        Problem: it names nothing, what is asked for is not known of it, or it is a CA of a trust
-            set, which is stopped by taking it out of the set.
+        Problem: it names nothing, what is asked for is not known of it, or it would stop a member
+            of a trust set, which is stopped by taking it out of the set.
 
     """
     if len(reason) > MAX_REASON:
@@ -80,13 +98,20 @@ def deny(
         else:
             used = uses.by_thumbprint(conn, digest)
             registered = credentials.by_thumbprint(conn, digest)
-            if kind == "issuer_serial" and target.issuer and target.serial:
+            if target.issuer and target.serial:
                 used = uses.by_serial(conn, target.issuer, target.serial)
-        refuse_authority(target, trust.listed(conn))
+        sets = trust.listed(conn)
+        refuse_authority(kind, target.value(kind) or digest, sets)
         value = target.required(kind)
+        beside = _beside(kind, target, sets)
         thumbprints = _thumbprints(target, used, registered)
         known = {row.client_id for row in clients.listed(conn)}
-        changed = all((row.kind, row.value) != (kind, value) for row in denied.listed(conn))
+        present = {
+            (row.kind, row.value)
+            for row in denied.listed(conn)
+            if kind == "thumbprint" or not _made_beside(row)
+        }
+        changed = not {(kind, value), *_second(beside)} <= present
         stopped = Stopped(
             kind,
             value,
@@ -96,9 +121,10 @@ def deny(
             thumbprints,
             tokens.outstanding(conn, now, thumbprints=thumbprints),
             max((use.last_used for use in used), default=None),
+            beside,
         )
         if changed and not dry_run:
-            denied.deny(conn, kind, value, reason=reason, actor=desk.actor, at=now)
+            _enter(conn, desk, stopped, reason, now)
             audit.append_admin(conn, _event(desk, stopped, reason))
     return stopped
 
@@ -113,7 +139,7 @@ def undo(desk: Desk, text: str, kind: Kind | None = None) -> Sequence[DeniedRow]
     """Take entries off the list, for mistakes: what it stopped may authenticate again.
 
     `text` is a value as `listed` gives it, a thumbprint or a certificate file, which stands for
-    every entry that covers it; `kind` narrows that.
+    every entry that covers it; `kind` narrows that. What was denied beside a thumbprint goes with it.
 
     Raises:
         Problem: nothing on the list is named by it.
@@ -136,6 +162,12 @@ def undo(desk: Desk, text: str, kind: Kind | None = None) -> Sequence[DeniedRow]
             for row in rows
             if kind in (None, row.kind) and {("any", row.value), (row.kind, row.value)} & named
         ]
+        marks = {_mark(row.value) for row in found if row.kind == "thumbprint"}
+        found += [
+            row
+            for row in rows
+            if row not in found and _made_beside(row) and row.reason.endswith(tuple(marks))
+        ]
         if not found:
             raise Problem(
                 "nothing on the deny-list is named so",
@@ -150,6 +182,41 @@ def undo(desk: Desk, text: str, kind: Kind | None = None) -> Sequence[DeniedRow]
     return found
 
 
+def _beside(kind: Kind, target: Target, sets: Sequence[TrustSetRow]) -> str | None:
+    """What goes on the list with a thumbprint.
+
+    Never what names a member of a trust set: issuer and serial number of a self-signed certificate
+    are whatever its maker wrote.
+    """
+    value = target.value("issuer_serial") if kind == "thumbprint" else None
+    if value is None or authority("issuer_serial", value, sets) is not None:
+        return None
+    return value
+
+
+def _second(beside: str | None) -> set[tuple[Kind, str]]:
+    return set() if beside is None else {("issuer_serial", beside)}
+
+
+def _mark(thumbprint: str) -> str:
+    """Ends the reason of an entry made beside a thumbprint: for people, and for `undo`."""
+    return f"(with certificate {thumbprint})"
+
+
+def _made_beside(row: DeniedRow) -> bool:
+    return row.kind == "issuer_serial" and _MARK.search(row.reason) is not None
+
+
+def _enter(conn: Connection, desk: Desk, stopped: Stopped, reason: str, now: int) -> None:
+    if stopped.kind == "issuer_serial":  # from now on for its own sake, whatever it was beside
+        denied.allow(conn, stopped.kind, stopped.value)
+    denied.deny(conn, stopped.kind, stopped.value, reason=reason, actor=desk.actor, at=now)
+    if stopped.beside is not None:
+        why = f"{reason} {_mark(stopped.value)}".strip()
+        denied.deny(conn, "issuer_serial", stopped.beside, reason=why, actor=desk.actor, at=now)
+
+
+_MARK = re.compile(r"\(with certificate [A-Za-z0-9_-]{43}\)$")
 KINDS: tuple[Kind, ...] = ("thumbprint", "spki", "issuer_serial")
 
 
@@ -182,6 +249,7 @@ def _event(desk: Desk, stopped: Stopped, reason: str) -> CertificateDenied:
         details={
             "kind": stopped.kind,
             "value": stopped.value,
+            "beside": stopped.beside,
             "note": reason,
             "clients": list(stopped.clients),
             "tokens": stopped.outstanding.count,

@@ -8,9 +8,10 @@ from app.admin.certificate_file import read_chain
 from app.admin.credential import readable
 from app.admin.problem import Problem
 from app.admin.thumbprints import thumbprint_of
+from app.pki import check
 from app.store.credentials import CredentialRow
 from app.store.denied import Kind, issuer_serial
-from app.store.trust import TrustSetRow
+from app.store.trust import TrustAnchorRow, TrustSetRow
 from app.store.uses import UseRow
 
 _WORDS: dict[Kind, str] = {
@@ -30,6 +31,13 @@ class Target:
     issuer: str | None = None
     serial: str | None = None
     subject: str | None = None
+    is_ca: bool = False
+    """False also where that is not known."""
+
+    @property
+    def self_issued(self) -> bool:
+        """It names itself as its issuer: whoever has the key makes others like it."""
+        return self.subject is not None and self.subject == self.issuer
 
     def value(self, kind: Kind) -> str | None:
         """What the deny-list would hold; None where that is not known."""
@@ -70,7 +78,14 @@ def of_text(text: str) -> Target:
     if not path.is_file():
         return Target(thumbprint_of(text))
     facts = readable(path, read_chain(path)[0])
-    return Target(facts.thumbprint, facts.spki_sha256, facts.issuer, facts.serial, facts.subject)
+    return Target(
+        facts.thumbprint,
+        facts.spki_sha256,
+        facts.issuer,
+        facts.serial,
+        facts.subject,
+        facts.is_ca,
+    )
 
 
 def as_key(spki_sha256: str) -> Target:
@@ -93,18 +108,36 @@ def from_rows(typed: Target, used: Sequence[UseRow], registered: Sequence[Creden
     return typed
 
 
-def refuse_authority(target: Target, sets: Sequence[TrustSetRow]) -> None:
-    """The deny-list looks at clients' certificates alone: it would not stop a CA.
+def authority(kind: Kind, value: str, sets: Sequence[TrustSetRow]) -> tuple[str, str] | None:
+    """The trust set, and its member's thumbprint, that this entry of the deny-list would stop."""
+    for one in sets:
+        for row in one.anchors:
+            if value in (row.thumbprint, _member(row).value(kind)):
+                return one.name, row.thumbprint
+    return None
+
+
+def refuse_authority(kind: Kind, value: str, sets: Sequence[TrustSetRow]) -> None:
+    """Members of trust sets are taken out of their set instead, where everybody looks for them.
 
     Raises:
-        Problem: the certificate is a member of a trust set.
+        Problem: the entry would stop a member of a trust set.
 
     """
-    for one in sets:
-        if any(row.thumbprint == target.thumbprint for row in one.anchors):
-            raise Problem(
-                f"this is a CA certificate of the trust set {one.name}",
-                seen=target.thumbprint or "",
-                expected="a client's certificate; a CA is stopped by taking it out of its set",
-                action=f"certbound trust remove {one.name} {target.thumbprint} --dry-run",
-            )
+    found = authority(kind, value, sets)
+    if found is not None:
+        name, thumbprint = found
+        raise Problem(
+            f"this is a CA certificate of the trust set {name}",
+            seen=thumbprint,
+            expected="a certificate that is no member; a member is stopped by taking it out",
+            action=f"certbound trust remove {name} {thumbprint} --dry-run",
+        )
+
+
+def _member(row: TrustAnchorRow) -> Target:
+    try:
+        facts = check.describe(row.der)
+    except ValueError:  # its set vouches for nobody; the thumbprint is still known
+        return Target(row.thumbprint)
+    return Target(row.thumbprint, facts.spki_sha256, facts.issuer, facts.serial, facts.subject)

@@ -14,7 +14,7 @@ from app.cli.session import Session
 from app.cli.verb import group, verb
 from app.store.denied import DeniedRow, Kind
 
-commands = group("Revoking: a certificate or key is stopped for all clients, whoever vouches.")
+commands = group("Revoking: a certificate, key or CA is stopped for all clients, whoever vouches.")
 
 Thumbprint = Annotated[
     str,
@@ -53,7 +53,7 @@ def cert(
     reason: Reason = "",
     dry_run: DryRun = False,
 ) -> Page:
-    """Stop a certificate for all clients; when this returns, no process issues a token to it."""
+    """Stop a certificate, and all below it, for all clients, before this returns."""
     kind = _kind(key=key, issuer_serial=issuer_serial) or "thumbprint"
     with desk_of(session) as desk:
         stopped = denial.deny(desk, thumbprint, kind, reason=reason, dry_run=dry_run)
@@ -125,10 +125,12 @@ def _stopped(page: Page, stopped: Stopped, *, dry_run: bool) -> None:
         subject=target.subject or "",
         issuer=target.issuer or "",
         last_used=until(stopped.last_used) or "never seen here",
+        with_it=stopped.beside or "",
     )
+    _reach(page, stopped)
     for client_id in stopped.clients:
         page.bad(client_id, "would be stopped" if dry_run else "stopped")
-    if not stopped.clients:
+    if not stopped.clients and not target.is_ca:
         page.warn("no client", "is known to have used or registered it")
     out = stopped.outstanding
     if out.count and out.until is not None:
@@ -140,6 +142,26 @@ def _stopped(page: Page, stopped: Stopped, *, dry_run: bool) -> None:
         )
     else:
         page.fact("unexpired tokens", "none")
+
+
+def _reach(page: Page, stopped: Stopped) -> None:
+    """What the entry does not stop, or stops beyond what is counted."""
+    if stopped.target.is_ca:
+        page.warn("a CA", "every certificate below it is stopped too; these are not counted here")
+    if stopped.kind != "thumbprint":
+        return
+    if stopped.beside is None:
+        page.warn(
+            "only these very bytes",
+            "the same certificate with its signature written otherwise is not stopped",
+            better="give the certificate's file, or stop its key with --key",
+        )
+    if stopped.target.self_issued:
+        page.warn(
+            "self-signed",
+            "whoever has its key makes others like it; where a client registered the key, "
+            "stop that with --key",
+        )
 
 
 def _tail(stopped: Stopped) -> str:
@@ -155,6 +177,7 @@ def _members(stopped: Stopped) -> dict[str, Any]:
     return {
         "kind": stopped.kind,
         "value": stopped.value,
+        "beside": stopped.beside,
         "changed": stopped.changed,
         "clients": list(stopped.clients),
         "x5t#S256": list(stopped.thumbprints),

@@ -34,7 +34,7 @@ def examine_holders(
     `holders` are all of the key's, the first first. Those that came after this client, and those
     that are no longer registered, do not count against it.
     """
-    reported = []
+    reported, violated = [], False
     for other in _before(client.client_id, holders):
         sharing = registry.client(other.client_id)
         if sharing is None:
@@ -42,9 +42,11 @@ def examine_holders(
         seen = f"the key is held by client {sharing.client_id} of {_tenant(sharing.tenant)}"
         if policy == "refuse" or (policy == "tenant" and sharing.tenant != client.tenant):
             exam.note(_violation(seen, "a key of this client's own"))
+            violated = True
         else:
             reported.append(seen)
-    exam.note(Finding("boundary", "; ".join(reported) or "no earlier client holds this key"))
+    if not violated:
+        exam.note(Finding("boundary", "; ".join(reported) or "no earlier client holds this key"))
     return reported
 
 

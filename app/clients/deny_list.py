@@ -1,38 +1,51 @@
 """The operator's deny-list: what `certbound revoke cert` stopped, whoever vouches for it."""
 
 from app.errors import Examination, Finding, Reason
-from app.pki.check import TrustedCertificate
+from app.pki.check import CertificateFacts, TrustedCertificate
 from app.store.denied import Denied, issuer_serial
 
 
 def examine(exam: Examination, denied: Denied, trusted: TrustedCertificate) -> None:
-    """Note whether the certificate, its key, or its issuer and serial number are denied.
+    """Note whether a certificate, its key, or its issuer and serial number is denied.
 
-    Looks at the leaf alone: an issuing CA is stopped by taking it out of its trust set.
+    Looks at every certificate of the path that vouches, the anchor included, whether it came from
+    the trust set or from the client. Does not look for another path that avoids a denied CA.
     """
-    found = _entry(denied, trusted)
-    if found is None:
-        exam.note(Finding("deny-list", "not on it"))
-        return
-    exam.note(
-        Finding(
-            "deny-list",
-            f"denied by {found}",
-            "a certificate that was not revoked",
-            "Give the client a new certificate with a new key. certbound revoke list says who "
-            "denied this one, when and why.",
-            Reason.REVOKED,
+    found = _entry(denied, trusted.facts)
+    if found is not None:
+        exam.note(
+            _finding(
+                f"denied by {found}",
+                "Give the client a new certificate with a new key. certbound revoke list says who "
+                "denied this one, when and why.",
+            )
         )
-    )
+        return
+    for issuer in trusted.issuers:
+        found = _entry(denied, issuer)
+        if found is not None:
+            # Only a CA that a pinned one vouches for gets here: its name is no stranger's text.
+            exam.note(
+                _finding(
+                    f"its CA {issuer.subject} is denied by {found}",
+                    "Give the client a certificate of another CA. certbound revoke list says who "
+                    "denied this one, when and why.",
+                )
+            )
+            return
+    exam.note(Finding("deny-list", "not on it"))
 
 
-def _entry(denied: Denied, trusted: TrustedCertificate) -> str | None:
-    if trusted.peer.thumbprint in denied.thumbprints:
-        return f"thumbprint {trusted.peer.thumbprint}"
-    if trusted.spki_sha256 in denied.spkis:
-        return f"key {trusted.spki_sha256}"
-    if denied.issuer_serials and (
-        issuer_serial(trusted.issuer, trusted.serial) in denied.issuer_serials
-    ):
-        return f"issuer and serial {trusted.serial}"
+def _finding(seen: str, action: str) -> Finding:
+    expected = "a certificate that was not revoked"
+    return Finding("deny-list", seen, expected, action, Reason.REVOKED)
+
+
+def _entry(denied: Denied, facts: CertificateFacts) -> str | None:
+    if facts.thumbprint in denied.thumbprints:
+        return f"thumbprint {facts.thumbprint}"
+    if facts.spki_sha256 in denied.spkis:
+        return f"key {facts.spki_sha256}"
+    if denied.issuer_serials and issuer_serial(facts.issuer, facts.serial) in denied.issuer_serials:
+        return f"issuer and serial {facts.serial}"
     return None

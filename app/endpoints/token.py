@@ -113,7 +113,13 @@ def decide(
             raise InvalidClient(verdict.finding) from verdict
         wish = GrantRequest(asking, parameters.values, registry, door.policy, crossings)
         issue = _grant(grant_type, parameters, wish)
-        return prepare(issue, issuer=door.issuer.identifier, signer=registry.keys.current, now=now)
+        return prepare(
+            issue,
+            issuer=door.issuer.identifier,
+            signer=registry.keys.current,
+            now=now,
+            doubts=exam.doubts,
+        )
     except OAuthError as error:
         return refused(PATH, error, exam, presented, method)
 
@@ -123,9 +129,10 @@ def _examine_boundary(
 ) -> tuple[str, ...]:
     """Who else holds this key, as the database has it; what is only to be reported."""
     client = asking.client
-    holders = door.key_holders.known(asking.certificate.spki_sha256, client.client_id)
-    if holders is None:
-        raise HoldersWanted(asking)
+    spki_sha256 = asking.certificate.spki_sha256
+    holders = door.key_holders.known(spki_sha256, client.client_id, registry.version)
+    if holders is None:  # whatever was sought: without it there is no decision
+        raise HoldersWanted(asking, registry)
     return tuple(examine_holders(exam, registry, client, holders, door.policy.boundary))
 
 

@@ -6,6 +6,7 @@ decision is taken again knowing that the chance was given. Each is asked for onc
 registry version, so the rounds end.
 """
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Hashable
 
@@ -72,13 +73,19 @@ class StatusWanted(Wanted):
 class HoldersWanted(Wanted):
     """Who else holds the client's key: the database knows, and decides who was first."""
 
-    def __init__(self, asking: AuthenticatedClient) -> None:
-        super().__init__(("holders", asking.certificate.spki_sha256))
+    def __init__(self, asking: AuthenticatedClient, registry: Registry) -> None:
+        super().__init__(("holders", asking.certificate.spki_sha256, registry.version))
         self._asking = asking
 
     async def fetch(self, door: Door, presented: Credentials) -> None:
-        """Enter the client among the holders. Raises `StoreUnavailable`."""
+        """Enter the client among the holders. Raises `StoreUnavailable`.
+
+        They are known for the registry version found there; the next decision is taken on that or
+        a later one, else it would ask for the same again.
+        """
         del presented  # the certificate that was trusted decides, and it is in `asking`
         client = self._asking.client
         spki_sha256 = self._asking.certificate.spki_sha256
-        await door.key_holders.claim(spki_sha256, client.client_id, client.tenant)
+        found_at = await door.key_holders.claim(spki_sha256, client.client_id, client.tenant)
+        if found_at != door.snapshots.current.version:
+            await asyncio.to_thread(door.snapshots.refresh)

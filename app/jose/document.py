@@ -4,16 +4,18 @@ Guarantees: only the schemes that the `Limits` name (https alone, unless the con
 itself); the address that was judged is the address that is connected to (the name is resolved
 once, so it cannot be rebound in between), while certificate and SNI are checked against the name;
 no redirect, cookie, proxy or credential; the seconds and octets of the `Limits` and no more, name
-resolution included. Says nothing about what the document means.
+resolution included. One name that does not resolve in time takes nothing from the others, and
+addresses need no resolver. Says nothing about what the document means.
 """
 
 import asyncio
-import contextlib
+import ipaddress
 import re
 import socket
 import ssl
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +35,7 @@ MAX_DOCUMENT = 64 * 1024
 """Octets; as `app.jose.jwks.MAX_SET`."""
 MAX_URL = 2048
 RESOLVER_THREADS = 8
-"""Look-ups under way at once. A hung resolver holds these and nothing else of the process."""
+"""Look-ups under way at once, one for each name. A name whose servers hang holds one of them."""
 DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
@@ -145,6 +147,15 @@ class _Errand:
         return headers
 
 
+def _is_address(host: str) -> bool:
+    """Whether it is an address in its one proper spelling; ``127.1`` goes to the resolver."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def _system_resolve(host: str, port: int) -> Sequence[str]:
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
@@ -163,7 +174,8 @@ class RemoteDocuments:
         self._allow_private = allow_private
         self._ca_file = ca_file
         self._resolve = resolve
-        self._resolver_slots = threading.BoundedSemaphore(RESOLVER_THREADS)
+        self._lookups: dict[str, Future[Sequence[str]]] = {}
+        self._lookups_lock = threading.Lock()
         self._context: ssl.SSLContext | None = None
 
     async def fetch(
@@ -187,7 +199,10 @@ class RemoteDocuments:
     async def _addresses(self, target: Target) -> Sequence[str]:
         """All addresses of the host, each of them judged; one bad one spoils the name."""
         try:
-            addresses = await self._resolve_aside(target)
+            if _is_address(target.host):
+                addresses: Sequence[str] = (target.host,)
+            else:
+                addresses = await asyncio.wrap_future(self._look_up(target))
         except (OSError, UnicodeError):
             raise FetchFailed(f"the name {target.host} does not resolve") from None
         for address in addresses:
@@ -197,34 +212,37 @@ class RemoteDocuments:
             raise FetchFailed(f"the name {target.host} has no address")
         return addresses[:MAX_ADDRESSES]
 
-    async def _resolve_aside(self, target: Target) -> Sequence[str]:
-        """`resolve` in a daemon thread: it may hang without holding up a pool or the exit."""
-        if not self._resolver_slots.acquire(blocking=False):
-            raise FetchFailed("the name resolver does not answer")
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Sequence[str]] = loop.create_future()
+    def _look_up(self, target: Target) -> Future[Sequence[str]]:
+        """`resolve` in a daemon thread: it may hang without holding up a pool or the exit.
 
-        def deliver(addresses: Sequence[str] | None, error: BaseException | None) -> None:
-            if answer.done():  # nobody waits any more
-                return
-            if error is not None:
-                answer.set_exception(error)
-            else:
-                answer.set_result(addresses or ())
+        Whoever asks for a name that is being looked up already gets the same answer.
+        """
+        host = target.host
+        with self._lookups_lock:
+            if (found := self._lookups.get(host)) is not None:
+                return found
+            if len(self._lookups) >= RESOLVER_THREADS:
+                raise FetchFailed("the name resolver does not answer")
+            answer: Future[Sequence[str]] = Future()
+            answer.set_running_or_notify_cancel()  # one who gives up does not end it for the others
+            self._lookups[host] = answer
 
         def work() -> None:
-            addresses, failure = None, None
+            addresses: Sequence[str] = ()
+            failure = None
             try:
-                addresses = self._resolve(target.host, target.port)
-            except Exception as error:  # noqa: BLE001  # handed to the one who waits
+                addresses = self._resolve(host, target.port)
+            except Exception as error:  # noqa: BLE001  # handed to those who wait
                 failure = error
-            finally:
-                self._resolver_slots.release()
-            with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
-                loop.call_soon_threadsafe(deliver, addresses, failure)
+            with self._lookups_lock:
+                del self._lookups[host]
+            if failure is None:
+                answer.set_result(addresses)
+            else:
+                answer.set_exception(failure)
 
         threading.Thread(target=work, name="url-resolver", daemon=True).start()
-        return await answer
+        return answer
 
     async def _from_first(self, errand: _Errand, addresses: Sequence[str]) -> bytes:
         import httpx2  # noqa: PLC0415  # 65 ms of start-up that most deployments never need

@@ -38,8 +38,8 @@ __all__ = [
 
 MAX_PRESENTED = 10  # certificates, the leaf included; the TLS layer has the same cap
 MAX_ELEMENTS = 1024  # DER elements in all of them; ten ordinary certificates have fewer
-# Verdicts of some 3 KiB each, 6 KiB where revocation is asked: 24 MiB at worst. One per live
-# client certificate.
+# Verdicts of some 3 KiB each and 2 KiB per CA that was sent beside the leaf, 6 KiB where revocation
+# is asked. One per live client certificate.
 _REMEMBERED = 4096
 
 Basis = Literal["path", "registered_certificate", "registered_key"]
@@ -54,6 +54,8 @@ class TrustedCertificate:
     trust_set: str | None
     """Name of the trust set whose anchor vouches for it; None for a registered certificate."""
     basis: Basis
+    issuers: tuple[CertificateFacts, ...] = ()
+    """The CAs of its path, its issuer first, the anchor last; none for a registered certificate."""
 
     @property
     def subject(self) -> str:
@@ -103,13 +105,17 @@ class _Verdict:
     not_after: int
     links: tuple[Link, ...] = ()
     """What to ask about revocation, unless that is off."""
+    issuers: tuple[CertificateFacts, ...] = ()
 
     def holds(self, inputs: object, now: int) -> bool:
         return self.inputs == inputs and self.not_before <= now < self.not_after
 
     def replay(self, exam: Examination, peer: PeerCertificate) -> TrustedCertificate:
         exam.findings.extend(self.findings)
-        return TrustedCertificate(peer, self.facts, self.trust_set, self.basis)
+        return self.trusted(peer)
+
+    def trusted(self, peer: PeerCertificate) -> TrustedCertificate:
+        return TrustedCertificate(peer, self.facts, self.trust_set, self.basis, self.issuers)
 
 
 # By thumbprint of the leaf, so that whoever holds one certificate fills one entry, whatever else
@@ -155,12 +161,13 @@ def by_path(
     findings = tuple(exam.findings[start:])
     links = () if trust_set.revocation.mode == "off" else links_of(path)
     span = (path.not_before, path.not_after)
-    verdict = _Verdict(inputs, leaf.facts, trust_set.name, "path", findings, *span, links)
+    issuers = tuple(each.facts for each in path.certificates[1:])
+    verdict = _Verdict(inputs, leaf.facts, trust_set.name, "path", findings, *span, links, issuers)
     if all(finding.passed for finding in findings):
         _paths.put(peer.thumbprint, verdict)
     examine_revocation(exam, links, trust_set, revocation, now)
     _passed(exam, start)
-    return TrustedCertificate(peer, verdict.facts, verdict.trust_set, verdict.basis)
+    return verdict.trusted(peer)
 
 
 def links_to_ask(

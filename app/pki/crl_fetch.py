@@ -1,6 +1,6 @@
 """CRLs from configured URLs, fetched in the background and handed on to be stored.
 
-Guarantees: no login waits for a fetch; one document of at most 64 MiB within 30 seconds, no
+Guarantees: no login waits for a fetch, and no trust set for another's sources; one document of at most 64 MiB within 30 seconds, no
 redirect, no private address unless allowed; a list that is broken, older than the one that counts,
 of the future or signed by somebody else changes nothing, and is logged once. The next fetch follows the list's
 own dates within `MIN_INTERVAL` and `MAX_INTERVAL`. Each process fetches for itself; the store
@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from app import clock
 from app.jose.document import FetchFailed, FetchRefused, Limits, RemoteDocuments
@@ -30,8 +31,10 @@ MIN_INTERVAL = 60
 """Seconds between two fetches of one URL, also after a failure."""
 MAX_INTERVAL = 60 * 60
 """Seconds until a CA's early CRL, published after a compromise, is noticed."""
-MAX_FETCHES = 2
-"""Under way at once: 64 MiB each."""
+MAX_FETCHES = 1
+"""Under way at once for one trust set: 64 MiB each. A set's slow sources hold up no other set."""
+WAIT_LIMIT = 2.0
+"""Seconds `round` waits for what is under way: most lists are there by then."""
 
 Fetch = Callable[[str, Limits], Awaitable[bytes]]
 Deliver = Callable[[TrustSet, LoadedCrl, bytes], bool]
@@ -62,7 +65,8 @@ class CrlFetcher:
         self._deliver = deliver
         self._now = now
         self._sources: dict[tuple[str, str], _Source] = {}
-        self._slots = asyncio.Semaphore(MAX_FETCHES)
+        self._slots: dict[str, asyncio.Semaphore] = {}
+        self._running: dict[tuple[str, str], asyncio.Task[None]] = {}
 
     @classmethod
     def over(
@@ -72,7 +76,10 @@ class CrlFetcher:
         return cls(documents.fetch, revocation, deliver)
 
     async def round(self, trust_sets: Iterable[TrustSet]) -> None:
-        """Fetch what is due for these sets. Call every few seconds; raises nothing of its own."""
+        """Begin to fetch what is due for these sets. Call every few seconds; raises nothing of its own.
+
+        What takes longer than `WAIT_LIMIT` goes on, unless its set or URL is gone at a later round.
+        """
         wanted = {
             (each.name, url): each
             for each in trust_sets
@@ -80,8 +87,30 @@ class CrlFetcher:
             for url in each.revocation.urls
         }
         self._sources = {key: self._sources.get(key, _Source()) for key in wanted}
-        due = [key for key, source in self._sources.items() if self._is_due(source, wanted[key])]
-        await asyncio.gather(*(self._visit(wanted[key], key[1], self._sources[key]) for key in due))
+        names = {name for name, _ in wanted}
+        self._slots = {
+            name: self._slots.get(name) or asyncio.Semaphore(MAX_FETCHES) for name in names
+        }
+        for key, task in self._running.items():
+            if key not in wanted:
+                task.cancel()
+        for key, source in self._sources.items():
+            if key not in self._running and self._is_due(source, wanted[key]):
+                visit = self._visit(wanted[key], key[1], source)
+                task = self._running[key] = asyncio.create_task(visit)
+                task.add_done_callback(partial(self._ended, key))
+        if self._running:
+            await asyncio.wait(self._running.values(), timeout=WAIT_LIMIT)
+
+    async def close(self) -> None:
+        """End what is under way. What is being stored already is finished."""
+        tasks = list(self._running.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _ended(self, key: tuple[str, str], _task: asyncio.Task[None]) -> None:
+        self._running.pop(key, None)
 
     def _is_due(self, source: _Source, trust_set: TrustSet) -> bool:
         changed = source.tried_for != trust_set.digest
@@ -92,7 +121,7 @@ class CrlFetcher:
         problem = ""
         source.tried_for = trust_set.digest
         try:
-            async with self._slots:
+            async with self._slots[trust_set.name]:
                 data = await self._fetch(url, CRL_LIMITS)
                 await asyncio.to_thread(self._take, trust_set, source, data)
         except (FetchRefused, FetchFailed, ValueError) as error:

@@ -93,7 +93,9 @@ def _finding(trust_set: TrustSet, found: Sequence[Status]) -> Finding:
         return Finding("revocation", "; ".join(each.seen for each in found))
     seen = "; ".join(unknown)
     if policy.fail == "soft":
-        return Finding("revocation", f"not known, let in because {name} fails soft: {seen}")
+        return Finding(
+            "revocation", f"not known, let in because {name} fails soft: {seen}", doubt=True
+        )
     return Finding(
         "revocation",
         seen,

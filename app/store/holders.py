@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, except_, select
 
 from app.store.engine import insert_if_absent, lock_holders
-from app.store.tables import clients, key_holders
+from app.store.tables import certificate_uses, clients, credentials, key_holders
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +27,8 @@ def claim(
 
     Of two that claim one key at once, the later one sees the earlier: whoever claims waits until
     other claims are committed or rolled back, and is entered as later than every holder there is,
-    whatever second it is and however the nodes' clocks differ. A claim that must not stand is taken back with
-    `release`, or by rolling back. Inside `registry.change` or alone in its transaction. Raises
+    whatever second it is and however the nodes' clocks differ. A claim that must not stand is
+    taken back with `release`, or by rolling back. Inside `registry.change` or alone in its transaction. Raises
     `sqlalchemy.exc.IntegrityError` for an unknown client.
     """
     lock_holders(conn)
@@ -67,3 +67,30 @@ def release(conn: Connection, spki_sha256: str, client_id: str) -> bool:
         key_holders.c.spki_sha256 == spki_sha256, key_holders.c.client_id == client_id
     )
     return conn.execute(query).rowcount == 1
+
+
+def unused(conn: Connection, before: int, *, batch: int = 1000) -> Sequence[str]:
+    """Up to `batch` keys that only mean something to the past: held, registered and used by nobody.
+
+    Every claim of them is older than `before`, no client has one as a credential, and no use of a
+    certificate with one is remembered any more (see `uses.forget`).
+    """
+    held = key_holders.c
+    query = except_(
+        select(held.spki_sha256).where(held.first_seen < before),
+        select(held.spki_sha256).where(held.first_seen >= before),
+        select(certificate_uses.c.spki_sha256),
+        select(credentials.c.spki_sha256),
+    )
+    return list(conn.scalars(query.limit(batch)))
+
+
+def forget(conn: Connection, before: int, *, batch: int = 1000) -> int:
+    """Forget who held up to `batch` keys that are `unused`; how many keys.
+
+    Inside `registry.change`: what a process remembers of holders counts for one registry version,
+    so a claim it read before is read again, and no use is recorded meanwhile.
+    """
+    keys = unused(conn, before, batch=batch)
+    conn.execute(delete(key_holders).where(key_holders.c.spki_sha256.in_(keys)))
+    return len(keys)

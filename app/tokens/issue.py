@@ -55,10 +55,13 @@ def new_jti() -> str:
     return f"{clock.now_ms():012x}{secrets.token_urlsafe(12)}"
 
 
-def prepare(issue: Issue, *, issuer: str, signer: Signer, now: int) -> Issuance:
+def prepare(
+    issue: Issue, *, issuer: str, signer: Signer, now: int, doubts: str | None = None
+) -> Issuance:
     """The claims (RFC 9068 section 2.2) and records for `issue`, bound to its certificate.
 
     `exp` never lies beyond the certificate's notAfter: the token would be unusable there.
+    `doubts` is what was not known about the certificate's revocation, for the audit.
     """
     trusted = issue.client.certificate
     client_id = issue.client.client.client_id
@@ -106,6 +109,7 @@ def prepare(issue: Issue, *, issuer: str, signer: Signer, now: int) -> Issuance:
         expires_at=expires_at,
         kid=signer.kid,
         crossings=issue.crossings or None,
+        revocation=doubts,
     )
     return Issuance(claims, signer, token, event, _use(trusted, token))
 

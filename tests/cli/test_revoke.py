@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from app.admin.authority import Request
+from app.admin.certificate_file import read_chain
+from app.pki import check
 from app.store import denied, registry
 from app.store.engine import Database
 from tests.kit.asgi import Stage
@@ -40,7 +42,9 @@ def test_each_kind_stops_the_next_request(home: Path, stage: Stage, bot: str, ki
     assert stopped["tokens"]["count"] == 2
     answer = stage.token(stage.bot)
     assert (answer.status, _reason(stage, answer)) == (401, "revoked")
-    [entry] = done(home, "revoke", "list")["revoked"]
+    [entry] = [
+        one for one in done(home, "revoke", "list")["revoked"] if one["value"] == stopped["value"]
+    ]
     assert (entry["kind"], entry["value"], entry["reason"]) == (
         kind, stopped["value"], "laptop lost",
     )  # fmt: skip
@@ -95,14 +99,17 @@ def test_before_it_was_ever_seen(home: Path, stage: Stage) -> None:
     outcome = call(home, "revoke", "cert", peer.thumbprint)
     assert outcome.code == 0
     assert "no client: is known" in outcome.out
+    assert "only these very bytes" in outcome.out
     done(home, "client", "add", "future", "--cert", str(home / "certs/future.crt"))
     assert stage.token(peer, client_id="future").status == 401
 
 
 def test_a_ca_is_no_clients_certificate(home: Path) -> None:
-    """Denying a CA would stop nobody, so it is refused with the command that does."""
-    error = refused(home, "revoke", "cert", str(home / "certs/ca.crt"))
-    assert "trust remove default" in error["do_this"]
+    """A member of a trust set is refused in every way, with the command that takes it out."""
+    ca = home / "certs/ca.crt"
+    key = check.describe(read_chain(ca)[0]).spki_sha256
+    for named in ((str(ca),), *((str(ca), *flag) for flag in KINDS.values()), (key, "--key")):
+        assert "trust remove default" in refused(home, "revoke", "cert", *named)["do_this"]
     assert done(home, "revoke", "list")["revoked"] == []
 
 
@@ -132,8 +139,11 @@ def test_both_acts_are_audited(home: Path, stage: Stage, bot: str) -> None:
     done(home, "revoke", "cert", bot, "--reason", "lost")
     done(home, "revoke", "cert", bot, "--reason", "lost")
     done(home, "revoke", "undo", bot)
-    stopped, back = (one["body"] for one in done(home, "audit", "tail", "-n", "2")["entries"])
+    stopped, beside, back = (
+        one["body"] for one in done(home, "audit", "tail", "-n", "3")["entries"]
+    )
     assert (stopped["event"], back["event"]) == ("certificate.denied", "certificate.allowed")
+    assert beside["details"]["value"] == stopped["details"]["beside"]
     assert stopped["certificate"]["thumbprint"] == stage.bot.thumbprint
     assert stopped["details"]["note"] == "lost"
     assert (stopped["details"]["clients"], stopped["details"]["tokens"]) == (["bot"], 1)

@@ -1,5 +1,6 @@
 """OCSP with a real responder: asked before the first token, and in nobody's way after it."""
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -9,13 +10,13 @@ from dataclasses import dataclass
 import pytest
 from cryptography.x509.ocsp import OCSPResponseStatus
 
-from tests.kit import ocsp, placing
+from tests.kit import ledger, ocsp, placing
 from tests.kit.ca import Authority
 from tests.kit.crls import serial_of
 from tests.kit.live import Ask, claims, live, reason, why
 from tests.kit.ocsp import Manner, Responder
 from tests.kit.timed import Timed, eventually, timed
-from tests.kit.wire import TIMEOUT
+from tests.kit.wire import TIMEOUT, Response
 
 WAIT_LIMIT = 2.0
 """Seconds a login may wait for a responder."""
@@ -66,6 +67,13 @@ def asked(at: Timed, name: str, *policy: str) -> Iterator[Asked]:
         yield Asked(at, authority, responder, ask, serial_of(der))
 
 
+def doubts(at: Timed, answer: Response) -> str:
+    """What the audit says beside an issued token of what was not known about revocation."""
+    jti = claims(answer)["jti"]
+    [row] = [each for each in ledger.entries(at.server.home) if each.jti == jti]
+    return str(json.loads(row.body).get("revocation", ""))
+
+
 def test_good_then_revoked_then_good(at: Timed) -> None:
     """One question serves many tokens; a revocation is noticed when the answer is asked for anew."""
     with asked(at, "turning") as us:
@@ -108,11 +116,16 @@ def test_what_is_no_good_answer_fails_hard(at: Timed) -> None:
 
 
 def test_soft_failure_lets_in_what_is_not_known(at: Timed) -> None:
-    """But never what is known to be revoked."""
+    """But never what is known to be revoked; and the audit says beside the token what was not."""
     with asked(at, "soft", "--soft") as us:
+        us.responder.manner = Manner(status="unknown")
+        assert "fails soft" in doubts(at, us.ask())
         assert us.forget(Manner(refusal=OCSPResponseStatus.TRY_LATER)) == ""
-        assert us.forget(Manner(status="revoked")) == "revoked"
         assert us.forget(Manner(status="unknown")) == ""
+        assert us.forget(Manner(status="revoked")) == "revoked"
+        assert us.forget(Manner(status="unknown")) == "revoked"
+        us.forget(Manner())
+        assert doubts(at, us.ask()) == ""
 
 
 def test_a_hanging_responder(at: Timed) -> None:

@@ -13,6 +13,7 @@ from app.jose.document import (
     RESOLVER_THREADS,
     FetchFailed,
     FetchRefused,
+    Limits,
     RemoteDocuments,
     Target,
     examine_url,
@@ -251,7 +252,9 @@ def test_a_hung_resolver_is_left_and_bounded() -> None:
     documents = RemoteDocuments(resolve=hang)
 
     async def many() -> list[BaseException]:
-        fetches = (documents.fetch("https://slow.example/") for _ in range(RESOLVER_THREADS + 1))
+        fetches = (
+            documents.fetch(f"https://slow{n}.example/") for n in range(RESOLVER_THREADS + 1)
+        )
         began = time.monotonic()
         failures = await asyncio.gather(*fetches, return_exceptions=True)
         assert time.monotonic() - began < 20
@@ -265,6 +268,51 @@ def test_a_hung_resolver_is_left_and_bounded() -> None:
     assert len(failures) == RESOLVER_THREADS + 1
     assert all(isinstance(failure, FetchFailed) for failure in failures)
     assert any("resolver" in str(failure) for failure in failures)
+
+
+def test_a_name_that_hangs_takes_nothing_from_the_others(server: HttpsServer) -> None:
+    """However often it is asked for it holds one look-up, and leaves the rest to other names."""
+    release, asked = threading.Event(), Resolver(["127.0.0.1"])
+
+    def resolve(host: str, port: int) -> Sequence[str]:
+        addresses = asked(host, port)
+        if host == "slow.example":
+            release.wait(20)
+        return addresses
+
+    documents = RemoteDocuments(allow_private=True, ca_file=server.ca_file, resolve=resolve)
+    soon = Limits(seconds=0.2)
+
+    async def scene() -> None:
+        fetches = (
+            documents.fetch("https://slow.example/", soon) for _ in range(2 * RESOLVER_THREADS)
+        )
+        failures = await asyncio.gather(*fetches, return_exceptions=True)
+        assert all("0.2 seconds" in str(each) for each in failures)
+        assert [host for host, _ in asked.asked] == ["slow.example"]
+        assert await documents.fetch(server.url(host="keys.example"))
+        late = asyncio.create_task(documents.fetch(server.url(host="slow.example")))
+        await asyncio.sleep(0.05)
+        release.set()
+        with pytest.raises(FetchFailed, match="certificate verify failed"):
+            await late  # it got the address that the others had no time for
+        with pytest.raises(FetchFailed):
+            await documents.fetch("https://slow.example:1/")
+        assert [host for host, _ in asked.asked].count("slow.example") == 2
+
+    try:
+        asyncio.run(scene())
+    finally:
+        release.set()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]"])
+def test_an_address_needs_no_resolver(host: str) -> None:
+    """It is judged as it stands, whatever the resolver is busy with."""
+    resolver = Resolver(["1.1.1.1"])
+    with pytest.raises(FetchRefused, match="loopback"):
+        asyncio.run(RemoteDocuments(resolve=resolver).fetch(f"https://{host}/"))
+    assert resolver.asked == []
 
 
 @pytest.mark.parametrize(

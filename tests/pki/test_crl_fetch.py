@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from app.jose.document import FetchFailed, Limits, RemoteDocuments
 from app.pki import crl_fetch
 from app.pki.anchors import TrustSet
 from app.pki.crl import CLOCK_SKEW, LoadedCrl
-from app.pki.crl_fetch import CRL_LIMITS, MAX_INTERVAL, MIN_INTERVAL, CrlFetcher
+from app.pki.crl_fetch import CRL_LIMITS, MAX_FETCHES, MAX_INTERVAL, MIN_INTERVAL, CrlFetcher
 from app.pki.crl_store import Revocation
 from app.pki.ocsp_cache import OcspCache
 from app.pki.revocation_policy import RevocationPolicy
@@ -295,4 +296,65 @@ def test_few_fetches_run_at_once() -> None:
     party = Party(*(f"https://ca{n}.example/" for n in range(10)))
     party.fetcher = CrlFetcher(fetch, party.revocation, party.deliver)
     asyncio.run(party.round())
-    assert most == 2
+    assert most == MAX_FETCHES
+
+
+class Hanging:
+    """Fetches that never end, and the URLs they are for; those of others are refused at once."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.cancelled: list[str] = []
+
+    async def __call__(self, url: str, _limits: Limits) -> bytes:
+        """Fetch."""
+        self.begun.append(url)
+        if "slow" not in url:
+            raise FetchFailed("no")
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            self.cancelled.append(url)
+            raise
+        raise AssertionError(url)
+
+
+def _asking(name: str, *urls: str) -> TrustSet:
+    return TrustSet(name, (_ROOT.certificate,), revocation=RevocationPolicy("crl", urls=urls))
+
+
+def test_hanging_sources_delay_no_other_trust_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not in the round in which they are met, and not in the next one, which comes soon."""
+    monkeypatch.setattr(crl_fetch, "WAIT_LIMIT", 0.05)
+    slow = _asking("slow", *(f"https://slow{n}.example/" for n in range(9)))
+    good, hanging, party = _asking("good", "https://good.example/"), Hanging(), Party()
+
+    async def scene() -> None:
+        fetcher = CrlFetcher(hanging, party.revocation, party.deliver, lambda: party.clock)
+        began = time.monotonic()
+        await fetcher.round([slow, good])
+        party.clock += MIN_INTERVAL
+        await fetcher.round([slow, good])
+        assert time.monotonic() - began < 20
+        slow_begun = hanging.begun.count("https://slow0.example/")
+        assert (slow_begun, hanging.begun.count("https://good.example/")) == (1, 2)
+        await fetcher.close()
+
+    asyncio.run(scene())
+    assert hanging.cancelled == ["https://slow0.example/"]
+
+
+def test_what_is_not_wanted_any_more_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A URL taken out of the policy does not hold up the one put in its place."""
+    monkeypatch.setattr(crl_fetch, "WAIT_LIMIT", 0.05)
+    hanging, party = Hanging(), Party()
+
+    async def scene() -> None:
+        fetcher = CrlFetcher(hanging, party.revocation, party.deliver, lambda: party.clock)
+        await fetcher.round([_asking("kit", "https://slow.example/")])
+        await fetcher.round([_asking("kit", "https://good.example/")])
+        assert hanging.cancelled == ["https://slow.example/"]
+        assert hanging.begun == ["https://slow.example/", "https://good.example/"]
+        await fetcher.close()
+
+    asyncio.run(scene())

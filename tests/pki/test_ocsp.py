@@ -280,7 +280,7 @@ def test_a_responder_that_forgets_takes_no_revocation_back(responder: Responder,
         presented = peer(_LEAF)
         verdicts = []
         for status in ("revoked", "unknown", "good"):
-            responder.manner = Manner(status=status, life=10_000)  # type: ignore[arg-type] # -- a status
+            responder.manner = Manner(status=status, life=10_000)
             party.clock += REFRESH_AFTER
             await party.prepare(presented)
             await asyncio.sleep(0.2)

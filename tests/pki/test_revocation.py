@@ -139,6 +139,7 @@ def test_soft_failure_lets_in_and_says_so_each_time() -> None:
         finding = judge(NO_SOURCE, _LEAF, trust_set=soft)
         assert finding.passed
         assert "not known, let in because kit fails soft" in finding.seen
+        assert finding.doubt
     lists = loaded(soft, crls.crl(_ROOT, _NOW, [serial_of(_LEAF)]))
     assert judge(lists, _LEAF, trust_set=soft).reason is Reason.REVOKED
 

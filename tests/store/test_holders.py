@@ -1,15 +1,20 @@
 """Who holds a key, and who was told of an expiry: decided once, by the database."""
 
+import asyncio
 import threading
 from dataclasses import replace
 
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from app.store import clients, holders, notices, registry
+from app import upkeep
+from app.clients.key_holders import KeyHolders
+from app.store import clients, credentials, holders, notices, registry, uses
 from app.store.clients import ClientRow
-from app.store.engine import Database
+from app.store.credentials import CredentialRow
+from app.store.engine import Database, lock_registry
 from app.store.holders import HolderRow
+from tests.store.decisions import use
 
 
 def row(client_id: str, at: int, tenant: str = "acme") -> HolderRow:
@@ -86,6 +91,87 @@ def test_a_holder_goes_with_its_client(db: Database) -> None:
         assert holders.of_key(conn, "k") == [row("bot1", 6, "")]
     with pytest.raises(IntegrityError), db.begin() as conn:
         holders.claim(conn, "k", "nobody", "", 5)
+
+
+@pytest.fixture
+def _kept(db: Database, bot: ClientRow) -> None:
+    """Keys ``spki-1`` (used), ``registered`` and ``recent``, and six that are long out of use."""
+    with registry.change(db) as conn:
+        for key in ("spki-1", "registered", "recent", *(f"old{n}" for n in range(6))):
+            holders.claim(conn, key, bot.client_id, "", 5)
+        holders.claim(conn, "recent", "bot1", "", 50)
+        uses.record(conn, [use(at=90)])
+        row = CredentialRow(
+            client_id="bot1", kind="key", spki_sha256="registered", spki_der=b"", created_at=1
+        )
+        assert credentials.add(conn, row)
+
+
+@pytest.mark.usefixtures("_kept")
+def test_holders_of_keys_out_of_use_are_forgotten(db: Database) -> None:
+    """In batches; not where one is new, or the key is registered or its use remembered, by anyone."""
+    with registry.change(db) as conn:
+        assert len(holders.unused(conn, 50)) == 6
+        assert [holders.forget(conn, 50, batch=4) for _ in range(3)] == [4, 2, 0]
+        for kept in ("spki-1", "registered", "recent"):
+            assert holders.of_key(conn, kept), kept
+        assert holders.of_key(conn, "old1") == []
+        assert len(holders.of_key(conn, "recent")) == 2
+        assert holders.forget(conn, 51) == 1, "now all claims of it are old"
+
+
+@pytest.mark.usefixtures("_kept")
+def test_upkeep_forgets_holders_by_the_batch(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each batch is one registry version, so that no server goes on by memory; less waits for more."""
+    monkeypatch.setattr(upkeep, "PURGE_BATCH", 4)
+    now = 50 + upkeep.USES_KEPT
+    with db.read() as conn:
+        before = registry.version(conn)
+    for _ in range(2):
+        upkeep.purge(db, now)
+        with db.read() as conn:
+            assert registry.version(conn) == before + 1
+            assert len(holders.unused(conn, 50)) == 2
+
+
+@pytest.mark.parametrize("gone", ["removed", "forgotten"])
+def test_memory_ends_with_the_registry_version(db: Database, gone: str) -> None:
+    """What a process knows of a key's holders is read again after any claim may have gone."""
+    memory = KeyHolders(db)
+    first = asyncio.run(memory.claim("k", "bot", ""))
+    assert [one.client_id for one in memory.known("k", "bot", first) or ()] == ["bot"]
+    assert memory.known("k", "bot1", first) is None
+    with registry.change(db) as conn:
+        if gone == "removed":
+            clients.remove(conn, "bot")
+        else:
+            assert holders.forget(conn, 2**40) == 1
+    assert memory.known("k", "bot", first + 1) is None
+    assert asyncio.run(memory.claim("k", "bot1", "")) == first + 1
+    assert asyncio.run(memory.claim("k", "bot", "")) == first + 1
+    known = memory.known("k", "bot", first + 1)
+    if gone == "removed":
+        assert known is None, "a list without the client itself"
+    else:
+        assert [one.client_id for one in known or ()] == ["bot1", "bot"]
+
+
+def test_a_claim_that_stands_is_only_read(db: Database) -> None:
+    """A restarted server writes nothing for clients that held their keys before."""
+    found_at = asyncio.run(KeyHolders(db).claim("k", "bot", ""))
+    restarted = KeyHolders(db)
+    ways: list[str] = []
+    with db.begin() as conn:  # the write lock is taken: whoever wants it too would wait
+
+        def ask() -> None:
+            ways.append(str(asyncio.run(restarted.claim("k", "bot", "")) == found_at))
+
+        lock_registry(conn, exclusive=True)
+        asking = threading.Thread(target=ask)
+        asking.start()
+        asking.join(2)
+        assert ways == ["True"]
+    asking.join()
 
 
 def test_a_notice_is_given_once(db: Database) -> None:

@@ -31,6 +31,13 @@ def test_row_event_and_claims_are_one_story() -> None:
     assert row.revoked_at is None
 
 
+def test_the_record_tells_what_was_not_known() -> None:
+    """And has no such member where everything was."""
+    for doubts in ("not known: no OCSP answer", None):
+        made = prepare(issue(), issuer=ISSUER, signer=ring().current, now=NOW, doubts=doubts)
+        assert made.event.body().get("revocation") == doubts
+
+
 @pytest.mark.parametrize(
     ("now", "lifetime", "left"),
     [(NOW, 300, 300), (END - 300, 300, 300), (END - 299, 300, 299), (END - 1, 300, 1)],

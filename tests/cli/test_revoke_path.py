@@ -1,0 +1,126 @@
+"""What a denial reaches beyond the bytes it was given: rewritten signatures, and CAs of the path."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.utils import (
+    decode_dss_signature,
+    encode_dss_signature,
+)
+
+from app import clock
+from app.tls.peer import PeerCertificate
+from tests.kit import ca
+from tests.kit.asgi import Stage
+from tests.kit.ca import Authority, client_draft, name
+from tests.kit.command import call, done, refused
+from tests.kit.placing import pem
+
+_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # of P-256, FIPS 186
+KINDS = ((), ("--key",), ("--issuer-serial",))
+
+
+def _flipped(encoded: bytes) -> bytes:
+    """The same certificate with the other of the two signatures (r, s) and (r, n - s)."""
+    certificate = x509.load_der_x509_certificate(encoded)
+    r, s = decode_dss_signature(certificate.signature)
+    algorithm = ca.algorithm_identifier(ca.key(label="any of P-256"))
+    return ca.assemble(
+        certificate.tbs_certificate_bytes, algorithm, encode_dss_signature(r, _ORDER - s)
+    )
+
+
+def _peer(*chain: bytes) -> PeerCertificate:
+    return PeerCertificate(chain[0], chain[1:], "TLSv1.3", "TLS_AES_128_GCM_SHA256")
+
+
+def _file(home: Path, encoded: bytes) -> str:
+    return str(pem(home / "certs" / "named.crt", encoded))
+
+
+def _outcome(stage: Stage, peer: PeerCertificate, client_id: str = "a") -> Any:
+    answer = stage.token(peer, client_id=client_id)
+    return 200 if answer.status == 200 else stage.explained(answer.json()["error_ref"])["reason"]
+
+
+@pytest.fixture
+def root(home: Path) -> Authority:
+    """A CA that vouches for client a, known by its subject."""
+    made = ca.root(name(("CN", "R")), ca.key(label="denied root"), clock.now())
+    done(home, "trust", "add", "kit", _file(home, made.certificate))
+    done(home, "client", "add", "a", "--subject-dn", "CN=a", "--trust", "kit")
+    return made
+
+
+def _leaf(issuer: Authority) -> bytes:
+    return issuer.sign(client_draft(name(("CN", "a")), ca.key(label="denied leaf"), clock.now()))
+
+
+@pytest.mark.parametrize("by", ["file", "seen thumbprint"])
+def test_a_rewritten_signature_is_no_way_round(
+    home: Path, stage: Stage, root: Authority, by: str
+) -> None:
+    """Denied by thumbprint, its twin with the other signature is denied; undo lets both in."""
+    leaf = _leaf(root)
+    twin = _flipped(leaf)
+    assert twin != leaf
+    assert _outcome(stage, _peer(leaf)) == 200
+    thumbprint = _peer(leaf).thumbprint
+    denied = done(home, "revoke", "cert", _file(home, leaf) if by == "file" else thumbprint)
+    assert denied["beside"]
+    assert [_outcome(stage, _peer(each)) for each in (leaf, twin)] == ["revoked", "revoked"]
+    assert len(done(home, "revoke", "undo", thumbprint)["undone"]) == 2
+    assert [_outcome(stage, _peer(each)) for each in (leaf, twin)] == [200, 200]
+
+
+def test_an_entry_of_its_own_outlives_the_thumbprint(
+    home: Path, stage: Stage, root: Authority
+) -> None:
+    """Issuer and serial that were denied for themselves stay denied when a thumbprint goes."""
+    leaf = _leaf(root)
+    named = _file(home, leaf)
+    done(home, "revoke", "cert", named)
+    assert done(home, "revoke", "cert", named, "--issuer-serial")["changed"] is True
+    assert len(done(home, "revoke", "undo", _peer(leaf).thumbprint)["undone"]) == 1
+    assert _outcome(stage, _peer(leaf)) == "revoked"
+    done(home, "revoke", "undo", named)
+    assert _outcome(stage, _peer(leaf)) == 200
+
+
+@pytest.mark.parametrize("flags", KINDS)
+def test_an_intermediate_stops_what_is_below_it(
+    home: Path, stage: Stage, root: Authority, flags: tuple[str, ...]
+) -> None:
+    """Denied in any way, also where its verdict is remembered; nothing beside it; and back."""
+    middle = ca.below(root, name(("CN", "I")), ca.key(label="denied middle"), clock.now())
+    below, direct = _leaf(middle), _peer(_leaf(root))
+    chains = [(below, middle.certificate)]
+    if not flags:
+        chains.append((below, _flipped(middle.certificate)))
+    assert {_outcome(stage, _peer(*each)) for each in chains} == {200}
+    named = _file(home, middle.certificate)
+    outcome = call(home, "revoke", "cert", named, *flags)
+    assert "every certificate below it" in outcome.out
+    assert {_outcome(stage, _peer(*each)) for each in chains} == {"revoked"}
+    assert _outcome(stage, direct) == 200
+    done(home, "revoke", "undo", named)
+    assert {_outcome(stage, _peer(*each)) for each in chains} == {200}
+
+
+def test_a_member_of_a_set_is_not_denied_by_imitation(
+    home: Path, stage: Stage, root: Authority
+) -> None:
+    """A certificate that takes a CA's issuer and serial can be denied without denying the CA."""
+    key = ca.key(label="imitator")
+    serial = x509.load_der_x509_certificate(root.certificate).serial_number
+    draft = client_draft(name(("CN", "R")), key, clock.now())
+    octets = serial.to_bytes((serial.bit_length() + 8) // 8, "big")
+    forged = ca.sign(draft.with_(serial=octets), name(("CN", "R")), key)
+    named = _file(home, forged)
+    refused(home, "revoke", "cert", named, "--issuer-serial")
+    outcome = call(home, "revoke", "cert", named)
+    assert (outcome.code, "--key" in outcome.out) == (0, True)
+    assert _outcome(stage, _peer(_leaf(root))) == 200
+    assert _outcome(stage, _peer(forged)) != 200
