@@ -12,8 +12,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
-
 from app import clock
 from app.admin.denial_target import (
     Target,
@@ -29,6 +27,7 @@ from app.audit import CertificateAllowed, CertificateDenied, CertificateEvidence
 from app.store import audit, clients, credentials, denied, registry, tokens, trust, uses
 from app.store.credentials import CredentialRow
 from app.store.denied import DeniedRow, Kind
+from app.store.engine import Transaction
 from app.store.tokens import Outstanding
 from app.store.trust import TrustSetRow
 from app.store.uses import UseRow
@@ -207,7 +206,7 @@ def _made_beside(row: DeniedRow) -> bool:
     return row.kind == "issuer_serial" and _MARK.search(row.reason) is not None
 
 
-def _enter(conn: Connection, desk: Desk, stopped: Stopped, reason: str, now: int) -> None:
+def _enter(conn: Transaction, desk: Desk, stopped: Stopped, reason: str, now: int) -> None:
     if stopped.kind == "issuer_serial":  # from now on for its own sake, whatever it was beside
         denied.allow(conn, stopped.kind, stopped.value)
     denied.deny(conn, stopped.kind, stopped.value, reason=reason, actor=desk.actor, at=now)

@@ -50,6 +50,10 @@ _READ_ONLY_TRANSACTION = "25006"
 """SQLSTATE of a write on a standby: a failover is under way."""
 
 
+Transaction = Connection
+"""An open transaction, for rooms that pass it on to the store and do nothing else with it."""
+
+
 class StoreUnavailable(Exception):
     """The database cannot take or give this now; nothing of the transaction was kept.
 
