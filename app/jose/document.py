@@ -9,19 +9,16 @@ addresses need no resolver. Says nothing about what the document means.
 """
 
 import asyncio
-import ipaddress
 import re
-import socket
 import ssl
-import threading
-from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import Future
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from app.jose.addresses import objection
+from app.jose.lookups import Lookups, Resolve, ResolverBusy, system_resolve
 
 if TYPE_CHECKING:
     import httpx2
@@ -34,8 +31,6 @@ MAX_ADDRESSES = 4
 MAX_DOCUMENT = 64 * 1024
 """Octets; as `app.jose.jwks.MAX_SET`."""
 MAX_URL = 2048
-RESOLVER_THREADS = 8
-"""Look-ups under way at once, one for each name. A name whose servers hang holds one of them."""
 DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
@@ -60,9 +55,6 @@ JSON_DOCUMENT = Limits()
 """A JSON document that a token request may be waiting for."""
 
 _HOST = re.compile(r"\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
-
-Resolve = Callable[[str, int], Sequence[str]]
-"""Host and port to addresses, blocking; raises OSError."""
 
 
 class FetchRefused(ValueError):
@@ -147,20 +139,6 @@ class _Errand:
         return headers
 
 
-def _is_address(host: str) -> bool:
-    """Whether it is an address in its one proper spelling; ``127.1`` goes to the resolver."""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def _system_resolve(host: str, port: int) -> Sequence[str]:
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
-
-
 class RemoteDocuments:
     """Fetches documents under one policy. One per process; holds no connection between fetches."""
 
@@ -169,13 +147,11 @@ class RemoteDocuments:
         *,
         allow_private: bool = False,
         ca_file: Path | None = None,
-        resolve: Resolve = _system_resolve,
+        resolve: Resolve = system_resolve,
     ) -> None:
         self._allow_private = allow_private
         self._ca_file = ca_file
-        self._resolve = resolve
-        self._lookups: dict[str, Future[Sequence[str]]] = {}
-        self._lookups_lock = threading.Lock()
+        self._lookups = Lookups(resolve)
         self._context: ssl.SSLContext | None = None
 
     async def fetch(
@@ -199,50 +175,17 @@ class RemoteDocuments:
     async def _addresses(self, target: Target) -> Sequence[str]:
         """All addresses of the host, each of them judged; one bad one spoils the name."""
         try:
-            if _is_address(target.host):
-                addresses: Sequence[str] = (target.host,)
-            else:
-                addresses = await asyncio.wrap_future(self._look_up(target))
+            addresses = await self._lookups.addresses(target.host, target.port)
         except (OSError, UnicodeError):
             raise FetchFailed(f"the name {target.host} does not resolve") from None
+        except ResolverBusy:
+            raise FetchFailed("the name resolver does not answer") from None
         for address in addresses:
             if why := objection(address, allow_private=self._allow_private):
                 raise FetchRefused(f"{target.host} has the address {address}: {why}")
         if not addresses:
             raise FetchFailed(f"the name {target.host} has no address")
         return addresses[:MAX_ADDRESSES]
-
-    def _look_up(self, target: Target) -> Future[Sequence[str]]:
-        """`resolve` in a daemon thread: it may hang without holding up a pool or the exit.
-
-        Whoever asks for a name that is being looked up already gets the same answer.
-        """
-        host = target.host
-        with self._lookups_lock:
-            if (found := self._lookups.get(host)) is not None:
-                return found
-            if len(self._lookups) >= RESOLVER_THREADS:
-                raise FetchFailed("the name resolver does not answer")
-            answer: Future[Sequence[str]] = Future()
-            answer.set_running_or_notify_cancel()  # one who gives up does not end it for the others
-            self._lookups[host] = answer
-
-        def work() -> None:
-            addresses: Sequence[str] = ()
-            failure = None
-            try:
-                addresses = self._resolve(host, target.port)
-            except Exception as error:  # noqa: BLE001  # handed to those who wait
-                failure = error
-            with self._lookups_lock:
-                del self._lookups[host]
-            if failure is None:
-                answer.set_result(addresses)
-            else:
-                answer.set_exception(failure)
-
-        threading.Thread(target=work, name="url-resolver", daemon=True).start()
-        return answer
 
     async def _from_first(self, errand: _Errand, addresses: Sequence[str]) -> bytes:
         import httpx2  # noqa: PLC0415  # 65 ms of start-up that most deployments never need

@@ -38,7 +38,7 @@ __all__ = [
 
 MAX_PRESENTED = 10  # certificates, the leaf included; the TLS layer has the same cap
 MAX_ELEMENTS = 1024  # DER elements in all of them; ten ordinary certificates have fewer
-# Verdicts of some 3 KiB each and 2 KiB per CA that was sent beside the leaf, 6 KiB where revocation
+# Verdicts of some 3 KiB each and 1 KiB per CA that was sent beside the leaf, 6 KiB where revocation
 # is asked. One per live client certificate.
 _REMEMBERED = 4096
 

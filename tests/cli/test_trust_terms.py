@@ -7,6 +7,7 @@ import pytest
 from cryptography import x509
 
 from app import clock
+from app.pki.crl_store import AT_ONCE
 from tests.kit import crls
 from tests.kit.asgi import Stage
 from tests.kit.authority import authority_of, serial_of
@@ -92,6 +93,20 @@ def test_permit_wants_patterns_or_any(home: Path) -> None:
     assert refused(home, "trust", "permit", "nope", "--any")["message"] == (
         "there is no such trust set"
     )
+
+
+def test_a_long_crl_says_that_it_counts_within_seconds(home: Path, tmp_path: Path) -> None:
+    """Each process has to parse it first; a short one counts at once, and says nothing."""
+    now = clock.now()
+    for count, entries in ((1, AT_ONCE), (2, AT_ONCE + 1)):
+        draft = crls.draft(now, count=count).with_(entries=crls.many(entries, now)[0])
+        path = tmp_path / f"{entries}.crl"
+        path.write_bytes(crls.sign(draft, authority_of(home)))
+        long = entries > AT_ONCE
+        page = call(home, "trust", "crl", "default", str(path))
+        assert ("within seconds" in page.out + page.err) is long
+        loaded = done(home, "trust", "crl", "default", str(path))
+        assert loaded["counts"] == ("within seconds" if long else "at once")
 
 
 def test_a_crl_decides(home: Path, stage: Stage) -> None:

@@ -10,7 +10,6 @@ import pytest
 
 from app.jose.document import (
     MAX_DOCUMENT,
-    RESOLVER_THREADS,
     FetchFailed,
     FetchRefused,
     Limits,
@@ -18,6 +17,7 @@ from app.jose.document import (
     Target,
     examine_url,
 )
+from app.jose.lookups import RESOLVER_THREADS
 from tests.kit.https import Answer, HttpsServer, serving, silent_listener
 
 
