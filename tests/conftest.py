@@ -1,16 +1,25 @@
-"""Databases for every test that wants one: SQLite files, and a real PostgreSQL per test process."""
+"""What every test may have: databases, SQLite files and a real PostgreSQL, and logging of its own."""
 
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from app.store import schema
 from app.store.engine import Database
 from tests.kit.postgres import PostgresServer
 
 BOTH = ("sqlite", "postgresql")
+
+
+@pytest.fixture(autouse=True)
+def _logging_of_its_own() -> Iterator[None]:
+    """A command run in this process sets up logging for itself, and for whoever comes after it."""
+    structlog.reset_defaults()
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
 from tests.kit.asgi import Stage, settings_for
 from tests.kit.command import call, copy_of
@@ -30,10 +29,3 @@ def stage(home: Path) -> Iterator[Stage]:
     """A running server on `home`, asked without sockets."""
     with Stage(settings_for(home)) as opened:
         yield opened
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_before() -> Iterator[None]:
-    """A command called here sets up logging to a standard output that is gone afterwards."""
-    yield
-    structlog.reset_defaults()

@@ -113,19 +113,19 @@ def test_a_stale_list_fails_as_the_policy_says(server: Running) -> None:
 
 def test_a_list_that_ends_on_an_open_connection(server: Running) -> None:
     """Good while it says so, and unknown from its next update on, without any command."""
-    us = listed(server, "ending")
+    us = listed(server, "list-ending")
     us.policy("crl")
     ends = clock.now() + 5
     us.load(crls.sign(crls.draft(clock.now()).with_(next_update=ends), us.authority))
-    with live(server, "ending") as ask:
+    with live(server, "list-ending") as ask:
         answer = ask()
         assert clock.now() < ends, "the machine was too slow to see this"
-        assert claims(answer)["sub"] == "ending"
+        assert claims(answer)["sub"] == "list-ending"
         while clock.now() <= ends:
             answer = ask()
         assert reason(server, ask()) == "revocation_unknown"
         us.publish(2)
-        assert claims(ask())["sub"] == "ending"
+        assert claims(ask())["sub"] == "list-ending"
 
 
 def test_an_intermediate_is_revoked(server: Running) -> None:
