@@ -376,7 +376,8 @@ def _other_spellings(token: str) -> list[str]:
         f"{header}.{payload}\n.{signature}",
         f"{header}.{payload}.{signature[:-1]}{stray}",
         f"{header}.{payload}.{signature[:4]}\n{signature[4:]}",
-        f"{header}.{payload}.{base64.b64encode(raw[:63]).decode()}",
+        # the other alphabet shows only where a signature has its letters: this one ends in "+//+"
+        f"{header}.{payload}.{base64.b64encode(raw[:60] + bytes.fromhex('fbfffe')).decode()}",
         f"{header}.{payload}.é{signature}",
         json.dumps({"protected": header, "payload": payload, "signature": signature}),
         "",
