@@ -46,6 +46,8 @@ class Registry:
         for credential in rows.credentials:
             self._credential_rows[credential.client_id].append(credential)
         self._trust_rows = {row.name: row for row in rows.trust_sets}
+        self.asks_ocsp = any(row.revocation.mode == "ocsp" for row in rows.trust_sets)
+        """Whether any trust set's policy is OCSP; every token request looks at it."""
         self._clients: dict[str, Client] = {}
         self._trust_sets: dict[str, TrustSet] = {}
 

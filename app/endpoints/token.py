@@ -102,7 +102,7 @@ def decide(
     try:
         grant_type = _required(parameters, "grant_type")
         _one_mechanism(others, presented)
-        if client is not None and not client.disabled and registry.asked_about("ocsp"):
+        if client is not None and not client.disabled and registry.asks_ocsp:
             want(StatusWanted(client, registry))
         try:
             asking = authenticate(
