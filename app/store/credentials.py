@@ -38,6 +38,10 @@ class CredentialRow:
     revoked_at: int | None = None
     custody: Custody = "unknown"
     owner: str = ""
+    tenant: str = ""
+    risk: str = ""
+    resource_class: str = ""
+    """Boundary labels of its own; empty: the client's."""
     id: int | None = None
     """Given by the database; None before."""
 

@@ -116,6 +116,7 @@ credentials = Table(
     Column("revoked_at", BigInteger, doc="stopped counting then, as compromised"),
     _given("custody", Text, "unknown", "where the private key is kept, as its owner says"),
     _given("owner", Text, "", "whom to call about it"),
+    *_labels(),
     CheckConstraint("kind IN ('certificate', 'key')", name="kind"),
     CheckConstraint("state IN ('active', 'retired', 'revoked')", name="state"),
     CheckConstraint("source IN ('registered', 'jwks')", name="source"),
@@ -194,6 +195,22 @@ trust_crls = Table(
     Column("entries", Integer, nullable=False, doc="how many certificates it revokes"),
     # Last: SQLite walks the whole blob to reach a column behind it, and the snapshot reads the rest.
     Column("der", LargeBinary, nullable=False, doc="the CRL"),
+)
+
+ocsp_revoked = Table(
+    "ocsp_revoked",
+    metadata,
+    Column(
+        "trust_set",
+        Text,
+        ForeignKey("trust_sets.name", ondelete="CASCADE"),
+        primary_key=True,
+        doc="whose responder said so",
+    ),
+    Column("issuer_key", Text, primary_key=True, doc="base64url SHA-256 of its CA's name and key"),
+    Column("serial", Text, primary_key=True, doc="hexadecimal"),
+    Column("this_update", BigInteger, nullable=False, doc="of the answer"),
+    Column("learned_at", BigInteger, nullable=False, doc="the answer came at"),
 )
 
 denied = Table(
