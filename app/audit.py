@@ -47,7 +47,7 @@ class Event:
     name: ClassVar[str] = "event.recorded"
 
     decision: str = "done"
-    """``issued``, ``refused`` or ``done`` (an operator's act)."""
+    """``issued``, ``refused``, ``accepted`` (a token, from its holder) or ``done`` (an act)."""
     reason: str | None = None
     ref: str | None = None
     client_id: str | None = None
@@ -129,6 +129,34 @@ class RequestRefused(Event):
     status: int
     method: str | None = None
     findings: tuple[FindingRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenPresented(Event):
+    """A resource or proxy told which certificate a token came with, and was told whose it is.
+
+    `certificate` is the one that came; None: none did. `client_id` is the token's client.
+    """
+
+    name: ClassVar[str] = "token.presented"
+
+    reporter: str
+    """Who told: the client_id of the resource's server, or ``proxy:`` and its name."""
+    verdict: str
+    """``holder``, ``other_certificate`` or ``no_certificate``."""
+    confirmation: str
+    """The confirmation method in the token: ``x5t#S256``."""
+    bound_to: str
+    """The thumbprint the token is bound to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRevoked(Event):
+    """A client revoked a token of its own (RFC 7009)."""
+
+    name: ClassVar[str] = "token.revoked"
+
+    method: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,6 +277,27 @@ class CrlReplaced(OperatorEvent):
     """A certificate revocation list was loaded into a trust set."""
 
     name: ClassVar[str] = "crl.replaced"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokensRevoked(OperatorEvent):
+    """Tokens were revoked by an operator: one, a client's, or those bound to a certificate."""
+
+    name: ClassVar[str] = "tokens.revoked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxyAdded(OperatorEvent):
+    """A proxy is believed from now on."""
+
+    name: ClassVar[str] = "proxy.added"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxyRemoved(OperatorEvent):
+    """A proxy is believed no longer."""
+
+    name: ClassVar[str] = "proxy.removed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,6 +71,13 @@ class Settings(BaseModel):
     access_token_lifetime: int = Field(
         300, ge=1, le=86_400, description="Seconds; always capped by the certificate's notAfter."
     )
+    status_list_ttl: int = Field(
+        60,
+        ge=1,
+        le=3600,
+        description="Seconds a resource may use a status list it fetched: how long a revoked token "
+        "may go on where nobody introspects.",
+    )
     default_resource: str = Field(
         "https://localhost:9444",
         description="`aud` of a token where the request names no `resource` (RFC 8707).",

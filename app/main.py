@@ -40,6 +40,7 @@ from app.store.registry import RegistryRows, Snapshots
 from app.telemetry import configure, log
 from app.tls import listener
 from app.tls.limits import Limits
+from app.tokens.status import StatusLists
 from app.upkeep import Upkeep, deliver
 from app.web.errors import render
 
@@ -116,12 +117,19 @@ def open_house(settings: Settings) -> House:
     revocation = Revocation(partial(_crl_der, database), ocsp)
     snapshots = Snapshots(database, partial(_registry, sealing_key, revocation))
     journal: Journal[Registry, Decision] = Journal(database, snapshots)
+    issuer = Issuer(settings.issuer, settings.mtls_base_url)
     door = Door(
-        issuer=Issuer(settings.issuer, settings.mtls_base_url),
+        issuer=issuer,
         policy=Policy(
-            settings.access_token_lifetime, settings.default_resource, settings.boundary_policy
+            settings.access_token_lifetime,
+            settings.default_resource,
+            settings.boundary_policy,
+            settings.status_list_ttl,
         ),
         snapshots=snapshots,
+        status_lists=StatusLists(
+            lambda list_id: issuer.url(f"/status-lists/{list_id}"), settings.access_token_lifetime
+        ),
         journal=journal,
         remote_keys=RemoteKeys(
             allow_private=settings.jwks_uri_allow_private, ca_file=settings.jwks_uri_ca_file

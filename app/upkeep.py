@@ -19,7 +19,7 @@ from app.keys.seal import SealingKey
 from app.pki.anchors import TrustSet
 from app.pki.crl import LoadedCrl
 from app.pki.crl_fetch import CrlFetcher
-from app.store import audit, crls, holders, notices, tokens, uses
+from app.store import audit, crls, holders, notices, status_lists, tokens, uses
 from app.store.crls import CrlRow
 from app.store.engine import Database, StoreUnavailable
 from app.store.registry import change
@@ -102,6 +102,8 @@ def purge(database: Database, now: int) -> None:
             gone = tokens.purge_expired(transaction, now - SKEW, batch=PURGE_BATCH)
         if gone < PURGE_BATCH:
             break
+    with database.begin() as transaction:
+        status_lists.purge(transaction, now - SKEW)
     while True:
         with database.begin() as transaction:
             gone = uses.forget(transaction, now - USES_KEPT, batch=PURGE_BATCH)

@@ -34,6 +34,10 @@ class Client:
     """Boundary labels; empty: inside every boundary (see `app.clients.boundary`)."""
     spiffe_id: str | None = None
     """For ``tls_client_auth``: the SPIFFE ID of its SVIDs, or a path and ``/*``; None: any name."""
+    sees_all: bool = False
+    """Whether it may look at every token (RFC 7662), not only at its own and its resources'."""
+    serves: tuple[str, ...] = ()
+    """The resources it is the server of: it may look at the tokens issued for them."""
 
 
 def from_rows(row: ClientRow, credentials: Iterable[CredentialRow]) -> Client:
@@ -56,6 +60,8 @@ def from_rows(row: ClientRow, credentials: Iterable[CredentialRow]) -> Client:
         resource_class=row.resource_class,
         risk=row.risk,
         spiffe_id=row.spiffe_id,
+        sees_all=row.introspection == "all",
+        serves=tuple(row.serves),
     )
 
 

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Literal
 
 from app.clients.model import Client, from_rows
 from app.keys.ring import KeyRing
@@ -24,6 +25,14 @@ class Resource:
     resource_class: str = ""
     risk: str = ""
     """Boundary labels; empty: inside every boundary (see `app.clients.boundary`)."""
+    require: Literal["mtls", "any"] = "mtls"
+    """``mtls``: its tokens must be bound to a certificate."""
+    max_lifetime: int | None = None
+    """Seconds a token for it lives at most; None: the server's setting."""
+    trust_sets: tuple[str, ...] = ()
+    """Which sets must vouch for the certificate; empty: any, registered ones too."""
+    direct_only: bool = False
+    """Whether TLS of the client must end at the server itself, behind no proxy."""
 
 
 class Registry:
@@ -38,9 +47,21 @@ class Registry:
         self.keys = keys
         self.denied = rows.denied
         self.resources = {
-            r.url: Resource(r.url, tuple(r.scopes), r.tenant, r.resource_class, r.risk)
+            r.url: Resource(
+                url=r.url,
+                scopes=tuple(r.scopes),
+                tenant=r.tenant,
+                resource_class=r.resource_class,
+                risk=r.risk,
+                require=r.require,
+                max_lifetime=r.max_lifetime,
+                trust_sets=tuple(r.trust_sets),
+                direct_only=r.termination == "direct",
+            )
             for r in rows.resources
         }
+        self.proxies = {row.thumbprint: row for row in rows.proxies}
+        """Proxies that are believed, by the thumbprint of their certificate."""
         self._client_rows = {row.client_id: row for row in rows.clients}
         self._credential_rows = defaultdict(list)
         for credential in rows.credentials:

@@ -32,6 +32,7 @@ from app.store.trust import TrustSetRow
 from app.telemetry import log
 from app.tls.peer import PeerCertificate
 from app.tokens.issue import Issuance
+from app.tokens.status import StatusLists
 from app.web.errors import render
 
 MAX_RECORDED = 500
@@ -48,6 +49,8 @@ class Refusal:
     event: RequestRefused
     token: None = None
     use: None = None
+    status_list: None = None
+    revokes: None = None
 
 
 Decision = Issuance | Refusal
@@ -69,6 +72,7 @@ class Door:
     issuer: Issuer
     policy: Policy
     snapshots: Snapshots[Registry]
+    status_lists: StatusLists
     journal: Journal[Registry, Decision]
     remote_keys: RemoteKeys
     key_holders: KeyHolders

@@ -16,6 +16,8 @@ class Policy:
     """Seconds."""
     default_resource: str
     boundary: BoundaryPolicy = "tenant"
+    status_list_ttl: int = 60
+    """Seconds a fetched status list may be used."""
 
 
 @dataclass(frozen=True, slots=True)

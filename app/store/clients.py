@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 from sqlalchemy import Connection, RowMapping, delete, select, update
 
@@ -41,6 +42,8 @@ class ClientRow:
     risk: str = ""
     resource_class: str = ""
     spiffe_id: str | None = None
+    introspection: Literal["own", "all"] = "own"
+    serves: tuple[str, ...] = ()
 
 
 def add(conn: Connection, client: ClientRow) -> bool:
@@ -115,6 +118,19 @@ def set_trust_sets(conn: Connection, client_id: str, names: Sequence[str], at: i
     return _set(conn, client_id, at, {"trust_sets": list(names)})
 
 
+def set_sight(
+    conn: Connection,
+    client_id: str,
+    at: int,
+    *,
+    introspection: Literal["own", "all"],
+    serves: Sequence[str],
+) -> bool:
+    """Which tokens the client may look at from this commit on; False when it is unknown."""
+    values = {"introspection": introspection, "serves": list(serves)}
+    return _set(conn, client_id, at, values)
+
+
 def set_spiffe_id(conn: Connection, client_id: str, spiffe_id: str | None, at: int) -> bool:
     """The client is known by this SPIFFE ID, or no longer by one; False when it is unknown."""
     return _set(conn, client_id, at, {"spiffe_id": spiffe_id})
@@ -149,5 +165,6 @@ def _set(conn: Connection, client_id: str, at: int, values: Mapping[str, object]
 
 
 def _client(row: RowMapping) -> ClientRow:
-    lists = {name: tuple(row[name]) for name in ("grants", "scopes", "resources", "trust_sets")}
+    names = ("grants", "scopes", "resources", "trust_sets", "serves")
+    lists = {name: tuple(row[name]) for name in names}
     return ClientRow(**{**row, **lists})

@@ -2,8 +2,8 @@
 
 Guarantees (design promises 2 and 3):
 
-- `settle` returns a decision only after its audit entry, and its token's row and certificate's use
-  if it has them, are on disk, in one transaction with whatever else was waiting (group commit: one fsync for all).
+- `settle` returns a decision only after its audit entry, and its token's row, status list and
+  certificate's use, or its revocation, if it has them, are on disk, in one transaction with whatever else was waiting (group commit: one fsync for all).
 - The decision it returns was taken on the registry version that was in force when it was
   committed, on whichever node that version was made. What `registry.change` committed before can
   no longer be ignored; what it commits after comes after.
@@ -22,9 +22,11 @@ from typing import Generic, Protocol, TypeVar
 from sqlalchemy import Connection
 
 from app.audit import Event
-from app.store import audit, tokens, uses
+from app.clock import now
+from app.store import audit, status_lists, tokens, uses
 from app.store.engine import Database, StoreUnavailable, lock_registry
 from app.store.registry import Snapshots, Versioned, version
+from app.store.status_lists import StatusListRow
 from app.store.tokens import TokenRow
 from app.store.uses import CertificateUse, Served
 
@@ -54,6 +56,14 @@ class Decision(Protocol):
     @property
     def use(self) -> CertificateUse | None:
         """The certificate that authenticated the client, if one did."""
+
+    @property
+    def status_list(self) -> StatusListRow | None:
+        """The list its token stands on, if one is issued."""
+
+    @property
+    def revokes(self) -> str | None:
+        """The jti of the token it revokes, if it does."""
 
 
 R = TypeVar("R", bound=Versioned)
@@ -112,6 +122,8 @@ class Journal(Generic[R, D]):
         self._chain: audit.Chain | None = audit.Chain(self._writer)
         self._served: set[Served] = set()
         """What is known to be recorded, and need not be again."""
+        self._lists: set[str] = set()
+        """Ids of status lists known to be recorded."""
         self._in_force = 0
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
 
@@ -197,7 +209,11 @@ class Journal(Generic[R, D]):
         with self._db.begin() as conn:
             lock_registry(conn, exclusive=False)
             kept = self._decide_again(conn, batch)
+            opened = self._open_lists(conn, kept)
             tokens.insert_many(conn, [w.decision.token for w in kept if w.decision.token])
+            # After the insertions: a token may be revoked in the batch it was issued in.
+            if revoked := [w.decision.revokes for w in kept if w.decision.revokes is not None]:
+                tokens.revoke(conn, revoked, now())
             chain = self._chain or audit.resume(conn, self._writer)
             chain = audit.append(conn, chain, [waiting.entry for waiting in kept])
             # Last: on PostgreSQL these rows are locked against other nodes until the commit.
@@ -207,6 +223,15 @@ class Journal(Generic[R, D]):
         if len(self._served) > _REMEMBERED:
             self._served.clear()
         self._served |= served
+        self._lists |= opened
+
+    def _open_lists(self, conn: Connection, batch: Iterable[_Waiting[R, D]]) -> set[str]:
+        """Record the status lists that this batch is the first to use; their ids."""
+        rows = {row.id: row for w in batch if (row := w.decision.status_list) is not None}
+        opened = rows.keys() - self._lists
+        for list_id in opened:
+            status_lists.put(conn, rows[list_id])
+        return opened
 
     def _decide_again(self, conn: Connection, batch: list[_Waiting[R, D]]) -> list[_Waiting[R, D]]:
         """Take again each decision made on another version; what still stands."""

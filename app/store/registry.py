@@ -13,12 +13,13 @@ from typing import Generic, Protocol, TypeVar
 
 from sqlalchemy import Connection, update
 
-from app.store import clients, credentials, crls, denied, resources, signing_keys, trust
+from app.store import clients, credentials, crls, denied, proxies, resources, signing_keys, trust
 from app.store.clients import ClientRow
 from app.store.credentials import CredentialRow
 from app.store.crls import CrlRow
 from app.store.denied import Denied
 from app.store.engine import Database, lock_registry
+from app.store.proxies import ProxyRow
 from app.store.resources import ResourceRow
 from app.store.signing_keys import SigningKeyRow
 from app.store.tables import registry
@@ -38,6 +39,7 @@ class RegistryRows:
     crls: tuple[CrlRow, ...] = ()
     """The lists themselves are read with `crls.crl_der`."""
     denied: Denied = field(default_factory=Denied)
+    proxies: tuple[ProxyRow, ...] = ()
 
 
 def version(conn: Connection) -> int:
@@ -56,6 +58,7 @@ def load(conn: Connection) -> RegistryRows:
         signing_keys=tuple(signing_keys.listed(conn)),
         crls=tuple(crls.listed(conn)),
         denied=denied.snapshot(conn),
+        proxies=tuple(proxies.listed(conn)),
     )
 
 

@@ -22,10 +22,16 @@ class ResourceRow:
     tenant: str = ""
     risk: str = ""
     resource_class: str = ""
+    max_lifetime: int | None = None
+    """Seconds; None: the server's."""
+    trust_sets: tuple[str, ...] = ()
+    """Which sets must vouch for the certificate a token is bound to; empty: any."""
+    termination: Literal["any", "direct"] = "any"
+    """``direct``: the client's TLS must end at the server itself."""
 
 
 def put(conn: Connection, resource: ResourceRow) -> bool:
-    """Register the resource, or replace its scopes and rule. True when it is new.
+    """Register the resource, or replace its scopes and rules. True when it is new.
 
     One that is known keeps its labels: `label` changes them.
     """
@@ -34,6 +40,9 @@ def put(conn: Connection, resource: ResourceRow) -> bool:
     values = {
         "scopes": resource.scopes,
         "require": resource.require,
+        "max_lifetime": resource.max_lifetime,
+        "trust_sets": resource.trust_sets,
+        "termination": resource.termination,
         "updated_at": resource.updated_at,
     }
     conn.execute(update(resources).where(resources.c.url == resource.url).values(values))
@@ -59,7 +68,12 @@ def label(
 def listed(conn: Connection) -> Sequence[ResourceRow]:
     """Every resource, by URL."""
     rows = conn.execute(select(resources).order_by(resources.c.url)).mappings()
-    return [ResourceRow(**{**row, "scopes": tuple(row["scopes"])}) for row in rows]
+    return [
+        ResourceRow(
+            **{**row, "scopes": tuple(row["scopes"]), "trust_sets": tuple(row["trust_sets"])}
+        )
+        for row in rows
+    ]
 
 
 def remove(conn: Connection, url: str) -> bool:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from alembic.config import Config
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest migration. A test compares it with the folder."""
 
 

@@ -20,6 +20,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    UniqueConstraint,
     text,
 )
 
@@ -85,6 +86,8 @@ clients = Table(
     Column("updated_at", BigInteger, nullable=False, doc="last changed at"),
     *_labels(),
     Column("spiffe_id", Text, doc="SPIFFE ID it must present; may end in /*; null: any name"),
+    _given("introspection", Text, "own", "own: its tokens and those for what it serves; all"),
+    _given("serves", JSON, "[]", "resources it is the server of: it may look at their tokens"),
     Index("ix_clients_collision", "subject_attribute", "collision_key"),
 )
 
@@ -233,7 +236,26 @@ resources = Table(
     Column("created_at", BigInteger, nullable=False, doc="registered at"),
     Column("updated_at", BigInteger, nullable=False, doc="last changed at"),
     *_labels(),
+    Column("max_lifetime", Integer, doc="seconds a token for it lives at most; null: the server's"),
+    _given("trust_sets", JSON, "[]", "whose anchors must vouch for the certificate; []: any"),
+    _given("termination", Text, "any", "direct: TLS of the client must end at the server itself"),
     CheckConstraint("require IN ('mtls', 'any')", name="require"),
+)
+
+proxies = Table(
+    "proxies",
+    metadata,
+    Column("name", Text, primary_key=True, doc="as the audit names it"),
+    Column("thumbprint", Text, nullable=False, doc="pins its certificate, the very one"),
+    Column("subject", Text, nullable=False, doc="RFC 4514, for people"),
+    Column("not_after", BigInteger, nullable=False, doc="of the certificate"),
+    Column("header", Text, nullable=False, doc="how it forwards a client's certificate"),
+    Column(
+        "resources", JSON, nullable=False, doc="what it stands in front of; it may ask for these"
+    ),
+    Column("created_at", BigInteger, nullable=False, doc="registered at"),
+    UniqueConstraint("thumbprint"),
+    CheckConstraint("header IN ('rfc9440', 'nginx')", name="header"),
 )
 
 signing_keys = Table(
@@ -269,9 +291,23 @@ tokens = Table(
     Column("issued_at", BigInteger, nullable=False, doc="iat"),
     Column("expires_at", BigInteger, nullable=False, doc="exp; the row may go after it"),
     Column("revoked_at", BigInteger, doc="refused since; null: good until exp"),
+    Column("status_list", Text, doc="the status list it stands on; null: on none"),
+    Column("status_index", Integer, doc="its place there"),
     # The purge walks it. None on client_id and thumbprint: with 2,000 clients the two cost 42 µs and
     # 40 KB written per token; whoever revokes by them reads the unexpired rows instead.
     Index("ix_tokens_expires_at", "expires_at"),
+    # A status list is made from it. It holds revoked tokens only, so issuing one costs nothing.
+    Index(
+        "ix_tokens_revoked", "status_list", "status_index", **_only_where("revoked_at IS NOT NULL")
+    ),
+)
+
+status_lists = Table(
+    "status_lists",
+    metadata,
+    Column("id", Text, primary_key=True, doc="the last part of its URL"),
+    Column("opened_at", BigInteger, nullable=False, doc="its first token was issued at"),
+    Column("ends_at", BigInteger, nullable=False, doc="no token on it is valid after"),
 )
 
 # What clients were seen with. The journal writes it with the tokens, so no foreign keys: a row that

@@ -6,7 +6,7 @@ Rows are written by the journal only, so none exists without its audit entry.
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, delete, func, select, update
 
 from app.store.engine import insert_rows
 from app.store.tables import tokens
@@ -26,6 +26,9 @@ class TokenRow:
     issued_at: int
     expires_at: int
     revoked_at: int | None = None
+    status_list: str | None = None
+    """The status list it stands on; None for tokens of a release without them."""
+    status_index: int | None = None
 
 
 def insert_many(conn: Connection, rows: Sequence[TokenRow]) -> None:
@@ -45,6 +48,8 @@ def insert_many(conn: Connection, rows: Sequence[TokenRow]) -> None:
                 row.issued_at,
                 row.expires_at,
                 row.revoked_at,
+                row.status_list,
+                row.status_index,
             )
             for row in rows
         ],
@@ -83,6 +88,37 @@ def outstanding(
         query = query.where(tokens.c.thumbprint.in_(thumbprints))
     count, until = conn.execute(query).one()
     return Outstanding(count=count, until=until)
+
+
+def revoke(conn: Connection, jtis: Collection[str], at: int) -> int:
+    """Refuse these tokens from now on; how many were not refused yet. Unknown ones do not matter."""
+    query = update(tokens).where(tokens.c.jti.in_(jtis), tokens.c.revoked_at.is_(None))
+    return conn.execute(query.values(revoked_at=at)).rowcount
+
+
+def revoke_outstanding(
+    conn: Connection,
+    now: int,
+    *,
+    client_id: str | None = None,
+    thumbprints: Collection[str] | None = None,
+) -> int:
+    """Refuse every token that `outstanding` counts, from now on; how many.
+
+    It walks the unexpired tokens: a second for a million.
+
+    Raises:
+        ValueError: neither a client nor certificates are given.
+
+    """
+    if client_id is None and thumbprints is None:
+        raise ValueError("whose tokens?")
+    query = update(tokens).where(tokens.c.expires_at > now, tokens.c.revoked_at.is_(None))
+    if client_id is not None:
+        query = query.where(tokens.c.client_id == client_id)
+    if thumbprints is not None:
+        query = query.where(tokens.c.thumbprint.in_(thumbprints))
+    return conn.execute(query.values(revoked_at=now)).rowcount
 
 
 def purge_expired(conn: Connection, before: int, *, batch: int = 1000) -> int:

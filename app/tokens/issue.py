@@ -13,9 +13,11 @@ from app.audit import CertificateEvidence, TokenIssued
 from app.binding import BINDINGS
 from app.jose.jwt import Signer
 from app.pki.check import TrustedCertificate
+from app.store.status_lists import StatusListRow
 from app.store.tokens import TokenRow
 from app.store.uses import CertificateUse
 from app.tokens.model import Issue, TokenResponse
+from app.tokens.status import Place
 
 TOKEN_TYPE = "Bearer"  # noqa: S105 - RFC 8705 section 3: a bound token keeps this type
 
@@ -29,6 +31,8 @@ class Issuance:
     token: TokenRow
     event: TokenIssued
     use: CertificateUse
+    status_list: StatusListRow
+    revokes: None = None
 
 
 def evidence(trusted: TrustedCertificate) -> CertificateEvidence:
@@ -56,12 +60,19 @@ def new_jti() -> str:
 
 
 def prepare(
-    issue: Issue, *, issuer: str, signer: Signer, now: int, doubts: str | None = None
+    issue: Issue,
+    *,
+    issuer: str,
+    signer: Signer,
+    status: Place,
+    now: int,
+    doubts: str | None = None,
 ) -> Issuance:
     """The claims (RFC 9068 section 2.2) and records for `issue`, bound to its certificate.
 
     `exp` never lies beyond the certificate's notAfter: the token would be unusable there.
-    `doubts` is what was not known about the certificate's revocation, for the audit.
+    `status` is the token's place on a status list, used for no other token. `doubts` is what was
+    not known about the certificate's revocation, for the audit.
     """
     trusted = issue.client.certificate
     client_id = issue.client.client.client_id
@@ -77,6 +88,7 @@ def prepare(
         "exp": expires_at,
         "jti": jti,
         "cnf": BINDINGS[issue.confirmation].confirmation(trusted.peer),
+        "status": {"status_list": {"idx": status.index, "uri": status.uri}},
     }
     if scope:
         claims["scope"] = scope
@@ -91,6 +103,8 @@ def prepare(
         issued_at=now,
         expires_at=expires_at,
         revoked_at=None,
+        status_list=status.list.id,
+        status_index=status.index,
     )
     event = TokenIssued(
         decision="issued",
@@ -111,7 +125,7 @@ def prepare(
         crossings=issue.crossings or None,
         revocation=doubts,
     )
-    return Issuance(claims, signer, token, event, _use(trusted, token))
+    return Issuance(claims, signer, token, event, _use(trusted, token), status.list)
 
 
 def _use(trusted: TrustedCertificate, token: TokenRow) -> CertificateUse:

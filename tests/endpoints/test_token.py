@@ -30,6 +30,8 @@ def test_the_record_and_the_entry_say_what_the_token_says(stage: Stage) -> None:
         kid=header["kid"],
         issued_at=claims["iat"],
         expires_at=claims["exp"],
+        status_list=claims["status"]["status_list"]["uri"].rpartition("/")[2],
+        status_index=claims["status"]["status_list"]["idx"],
     )
     (entry,) = stage.entries()
     certificate = entry.pop("certificate")

@@ -90,9 +90,9 @@ def test_a_full_journal_is_no_catastrophe(stage: Stage, monkeypatch: pytest.Monk
     ("name", "method", "path"),
     [
         ("app.endpoints.token.prepare", "POST", "/token"),
-        ("app.endpoints.token.authenticate", "POST", "/token"),
+        ("app.endpoints.asking.authenticate", "POST", "/token"),
         ("app.endpoints.token.complete", "POST", "/token"),
-        ("app.endpoints.token.form.read", "POST", "/token"),
+        ("app.endpoints.asking.form.read", "POST", "/token"),
         ("app.endpoints.door.check.describe", "POST", "/token"),
         ("app.endpoints.metadata.document", "GET", WELL_KNOWN),
         ("app.endpoints.jwks.public_document", "GET", "/jwks"),

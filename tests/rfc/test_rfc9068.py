@@ -50,6 +50,7 @@ def test_section_2_2_the_claims(standing: Stage) -> None:
         "exp",
         "jti",
         "cnf",
+        "status",
         "scope",
     }
     assert claims["iss"] == standing.settings.issuer

@@ -16,6 +16,7 @@ from app.clock import now
 from app.store.engine import Database
 from app.store.journal import Journal
 from app.store.registry import RegistryRows, Snapshots
+from app.store.status_lists import StatusListRow
 from app.store.tokens import TokenRow
 from app.store.uses import CertificateUse
 
@@ -45,6 +46,8 @@ class Made:
     token: TokenRow | None
     version: int = 0
     use: CertificateUse | None = None
+    status_list: StatusListRow | None = None
+    revokes: str | None = None
 
 
 def issue(view: View, *, client_id: str = "bot", scope: str = "read") -> Made:
