@@ -12,11 +12,7 @@ Not guaranteed: that a written record has a receiver. A caller that was cancelle
 a connection lost during COMMIT, may leave a row for a token that never left.
 """
 
-import asyncio
-import threading
-from collections import deque
 from collections.abc import Callable, Iterable
-from queue import SimpleQueue
 from typing import Generic, Protocol, TypeVar
 
 from sqlalchemy import Connection
@@ -24,15 +20,12 @@ from sqlalchemy import Connection
 from app.audit import Event
 from app.clock import now
 from app.store import audit, status_lists, tokens, uses
+from app.store.batches import Batches, Waiting
 from app.store.engine import Database, StoreUnavailable, lock_registry
 from app.store.registry import Snapshots, Versioned, version
 from app.store.status_lists import StatusListRow
 from app.store.tokens import TokenRow
 from app.store.uses import CertificateUse, Served
-
-_LINGER = 0.004
-"""Longest time, in seconds, to gather company for a decision while the event loop is busy. A busy
-loop takes 0.1 to 0.3 ms a request, so this is a dozen or more; an idle loop does not wait at all."""
 
 _REMEMBERED = 50_000
 """Triples of client, certificate and resource, of some 200 bytes."""
@@ -70,32 +63,21 @@ R = TypeVar("R", bound=Versioned)
 D = TypeVar("D", bound=Decision)
 
 
-class _Waiting(Generic[R, D]):
+class _Waiting(Waiting, Generic[R, D]):
     """One caller's decision on its way to the disk."""
 
-    __slots__ = ("answer", "decide", "decision", "entry", "error", "loop", "version")
+    __slots__ = ("decide", "decision", "entry", "version")
 
     def __init__(self, decide: Callable[[R], D], registry: R) -> None:
+        super().__init__()
         self.decide = decide
         self.take(registry)
-        self.error: Exception | None = None
-        self.loop = asyncio.get_running_loop()
-        self.answer: asyncio.Future[D] = self.loop.create_future()
 
     def take(self, registry: R) -> None:
         """Decide on this registry. Raises what `decide` raises."""
         self.decision = self.decide(registry)
         self.entry = audit.entry(self.decision.event)
         self.version = registry.version
-
-    def wake(self) -> None:
-        """Answer the caller; to be called in its event loop."""
-        if self.answer.done():  # cancelled meanwhile
-            return
-        if self.error is None:
-            self.answer.set_result(self.decision)
-        else:
-            self.answer.set_exception(self.error)
 
 
 class Journal(Generic[R, D]):
@@ -111,13 +93,13 @@ class Journal(Generic[R, D]):
     ) -> None:
         self._db = db
         self._snapshots = snapshots
-        self._capacity = capacity
-        self._batch_limit = batch_limit
-        self._queue: deque[_Waiting[R, D]] = deque()
-        self._bell: SimpleQueue[None] = SimpleQueue()
-        self._gathering: asyncio.AbstractEventLoop | None = None
-        self._closing = False
-        self._gate = threading.Lock()  # nothing enters the queue after close
+        self._batches: Batches[_Waiting[R, D]] = Batches(
+            "journal",
+            self._settle_batch,
+            capacity=capacity,
+            limit=batch_limit,
+            failure="the record could not be written",
+        )
         self._writer = audit.new_writer()
         self._chain: audit.Chain | None = audit.Chain(self._writer)
         self._served: set[Served] = set()
@@ -125,24 +107,19 @@ class Journal(Generic[R, D]):
         self._lists: set[str] = set()
         """Ids of status lists known to be recorded."""
         self._in_force = 0
-        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
 
     def start(self) -> None:
         """Start the writer thread. Call after any fork."""
-        self._thread.start()
+        self._batches.start()
 
     def close(self, timeout: float) -> bool:
         """Take nothing more and write what waits; False if that takes more than `timeout` seconds."""
-        with self._gate:
-            self._closing = True
-        self._bell.put(None)
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
+        return self._batches.close(timeout)
 
     @property
     def depth(self) -> int:
         """How many decisions wait for the writer."""
-        return len(self._queue)
+        return self._batches.depth
 
     async def settle(self, decide: Callable[[R], D]) -> D:
         """Take a decision and return it once it is durable.
@@ -152,58 +129,19 @@ class Journal(Generic[R, D]):
         leaves no record. Raises `JournalFull`, or `StoreUnavailable` when the transaction failed or
         the journal is closed: then nothing was decided.
         """
-        if len(self._queue) >= self._capacity:
+        if self._batches.full:
             raise JournalFull("too many decisions wait for the database")
         waiting = _Waiting[R, D](decide, self._snapshots.current)
-        loop = waiting.loop
-        with self._gate:
-            if self._closing:
-                raise StoreUnavailable("the journal is closed")
-            self._queue.append(waiting)
-            if self._gathering is not loop:
-                self._gathering = loop
-                loop.call_soon(self._gather, loop, len(self._queue), loop.time() + _LINGER)
-        return await waiting.answer
-
-    def _gather(self, loop: asyncio.AbstractEventLoop, seen: int, until: float) -> None:
-        """Wake the writer as soon as the loop went round without a new decision.
-
-        Waking it at once would be slower for everybody: it would commit one or two at a time and
-        contend for the interpreter lock with the loop that is about to bring more.
-        """
-        count = len(self._queue)
-        if seen < count < self._batch_limit and loop.time() < until:
-            loop.call_soon(self._gather, loop, count, until)
-            return
-        self._gathering = None
-        self._bell.put(None)
-
-    def _run(self) -> None:
-        full = False
-        while True:
-            if not full and not self._closing:
-                self._bell.get()
-            size = min(len(self._queue), self._batch_limit)
-            batch = [self._queue.popleft() for _ in range(size)]
-            full = size == self._batch_limit  # the bell may have been for more than this
-            if batch:
-                self._settle_batch(batch)
-            elif self._closing:
-                return
+        await self._batches.wait(waiting)
+        return waiting.decision
 
     def _settle_batch(self, batch: list[_Waiting[R, D]]) -> None:
         try:
             self._commit(batch)
-        except Exception as error:  # noqa: BLE001 -- whatever it was, the callers must hear of it
+        except Exception:
             # Whether a commit that failed took place is not always known: look before going on.
             self._chain = None
-            if isinstance(error, StoreUnavailable):
-                # Who came meanwhile would only wait as long again.
-                batch += [self._queue.popleft() for _ in range(len(self._queue))]
-            for waiting in batch:
-                waiting.error = StoreUnavailable("the record could not be written")
-                waiting.error.__cause__ = error
-        _wake(batch)
+            raise
 
     def _commit(self, batch: list[_Waiting[R, D]]) -> None:
         with self._db.begin() as conn:
@@ -254,20 +192,3 @@ class Journal(Generic[R, D]):
                     continue
             kept.append(waiting)
         return kept
-
-
-def _wake(batch: Iterable[_Waiting[R, D]]) -> None:
-    """Answer every caller, with one wake-up per event loop."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[_Waiting[R, D]]] = {}
-    for waiting in batch:
-        by_loop.setdefault(waiting.loop, []).append(waiting)
-    for loop, group in by_loop.items():
-        try:
-            loop.call_soon_threadsafe(_wake_all, group)
-        except RuntimeError:  # the loop is closed: nobody waits any more
-            continue
-
-
-def _wake_all(group: list[_Waiting[R, D]]) -> None:
-    for waiting in group:
-        waiting.wake()
