@@ -25,6 +25,18 @@ def check(cnf: Mapping[str, Any], peer: PeerCertificate | None) -> Finding:
         Refused: with reason ``binding_mismatch`` or ``no_certificate``.
 
     """
+    return compare(cnf, None if peer is None else peer.thumbprint)
+
+
+def compare(cnf: Mapping[str, Any], thumbprint: str | None) -> Finding:
+    """As `check`, for a certificate of which only the thumbprint is known; None: there is none.
+
+    Whether the one who presents it has its key is the caller's to know.
+
+    Raises:
+        Refused: as `check`.
+
+    """
     expected = cnf.get(CONFIRMATION)
     if not isinstance(expected, str) or set(cnf) != {CONFIRMATION}:
         raise Refused(
@@ -36,7 +48,7 @@ def check(cnf: Mapping[str, Any], peer: PeerCertificate | None) -> Finding:
                 Reason.BINDING_MISMATCH,
             )
         )
-    if peer is None:
+    if thumbprint is None:
         raise Refused(
             Finding(
                 "binding",
@@ -46,11 +58,11 @@ def check(cnf: Mapping[str, Any], peer: PeerCertificate | None) -> Finding:
                 Reason.NO_CERTIFICATE,
             )
         )
-    if not hmac.compare_digest(expected.encode(), peer.thumbprint.encode()):
+    if not hmac.compare_digest(expected.encode(), thumbprint.encode()):
         raise Refused(
             Finding(
                 "binding",
-                f"certificate {peer.thumbprint}",
+                f"certificate {thumbprint}",
                 f"certificate {expected}",
                 "Use the certificate the token was issued to, or get a new token with this one.",
                 Reason.BINDING_MISMATCH,

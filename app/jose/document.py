@@ -119,6 +119,15 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class Fetched:
+    """A document, and how long its server says it may be kept."""
+
+    body: bytes
+    max_age: int | None
+    """Seconds, of ``Cache-Control``; None where nothing usable is said."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Errand:
     target: Target
     limits: Limits
@@ -164,6 +173,12 @@ class RemoteDocuments:
             FetchFailed: no such document within the limits.
 
         """
+        return (await self.obtain(url, limits, question)).body
+
+    async def obtain(
+        self, url: str, limits: Limits = JSON_DOCUMENT, question: Question | None = None
+    ) -> Fetched:
+        """As `fetch`, with what its server says about keeping it."""
         errand = _Errand(examine_url(url, limits.schemes), limits, question)
         try:
             async with asyncio.timeout(limits.seconds):
@@ -187,7 +202,7 @@ class RemoteDocuments:
             raise FetchFailed(f"the name {target.host} has no address")
         return addresses[:MAX_ADDRESSES]
 
-    async def _from_first(self, errand: _Errand, addresses: Sequence[str]) -> bytes:
+    async def _from_first(self, errand: _Errand, addresses: Sequence[str]) -> Fetched:
         import httpx2  # noqa: PLC0415  # 65 ms of start-up that most deployments never need
 
         if self._context is None:
@@ -216,7 +231,7 @@ class RemoteDocuments:
 
     async def _get(
         self, transport: "httpx2.AsyncHTTPTransport", errand: _Errand, address: str
-    ) -> bytes:
+    ) -> Fetched:
         """One request on a bare transport: what a client would add is not there to be misused."""
         import httpx2  # noqa: PLC0415  # as above
 
@@ -236,7 +251,8 @@ class RemoteDocuments:
         response = await transport.handle_async_request(request)
         try:
             _examine_head(response, limits)
-            return await _read(response.aiter_raw(), limits)
+            body = await _read(response.aiter_raw(), limits)
+            return Fetched(body, _max_age(response.headers.get("Cache-Control", "")))
         finally:
             await response.aclose()
 
@@ -250,6 +266,15 @@ def _examine_head(response: "httpx2.Response", limits: Limits) -> None:
         raise FetchFailed(f"the answer's Content-Type is not {' or '.join(sorted(accepted))}")
     if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
         raise FetchFailed("the answer is compressed although that was not asked for")
+
+
+def _max_age(cache_control: str) -> int | None:
+    """RFC 9111 section 5.2.2.1, and 0 where the answer is not to be kept at all."""
+    directives = [each.strip().lower() for each in cache_control.split(",")]
+    if "no-store" in directives or "no-cache" in directives:
+        return 0
+    ages = [each[8:].strip('"') for each in directives if each.startswith("max-age=")]
+    return int(ages[0]) if len(ages) == 1 and re.fullmatch("[0-9]{1,9}", ages[0]) else None
 
 
 async def _read(chunks: AsyncIterator[bytes], limits: Limits) -> bytes:
