@@ -201,6 +201,22 @@ class MethodNotAllowed(OAuthError):
     description = "The endpoint does not take this HTTP method."
 
 
+class NotAcceptable(OAuthError):
+    """The document has one media type, which the request's ``Accept`` excludes."""
+
+    error = "invalid_request"
+    status = 406
+    description = "The document is not available as any media type that the request accepts."
+
+
+class NotSupported(OAuthError):
+    """Token Status List section 8.4: a list of another time than now is asked for."""
+
+    error = "invalid_request"
+    status = 501
+    description = "Status lists of the past are not kept."
+
+
 class PayloadTooLarge(OAuthError):
     """The body is larger than any valid request."""
 

@@ -40,6 +40,7 @@ from app.store.registry import RegistryRows, Snapshots
 from app.telemetry import configure, log
 from app.tls import listener
 from app.tls.limits import Limits
+from app.tokens.published import Now, PublishedLists
 from app.tokens.status import StatusLists
 from app.upkeep import Upkeep, deliver
 from app.web.errors import render
@@ -118,6 +119,10 @@ def open_house(settings: Settings) -> House:
     snapshots = Snapshots(database, partial(_registry, sealing_key, revocation))
     journal: Journal[Registry, Decision] = Journal(database, snapshots)
     issuer = Issuer(settings.issuer, settings.mtls_base_url)
+
+    def list_url(list_id: str) -> str:
+        return issuer.url(f"/status-lists/{list_id}")
+
     door = Door(
         issuer=issuer,
         policy=Policy(
@@ -127,8 +132,13 @@ def open_house(settings: Settings) -> House:
             settings.status_list_ttl,
         ),
         snapshots=snapshots,
-        status_lists=StatusLists(
-            lambda list_id: issuer.url(f"/status-lists/{list_id}"), settings.access_token_lifetime
+        status_lists=StatusLists(list_url, settings.access_token_lifetime),
+        published_lists=PublishedLists(
+            database,
+            issuer=issuer.identifier,
+            url=list_url,
+            ttl=settings.status_list_ttl,
+            now=lambda: Now(clock.now(), snapshots.current.keys.current),
         ),
         journal=journal,
         remote_keys=RemoteKeys(

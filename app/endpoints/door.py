@@ -32,6 +32,7 @@ from app.store.trust import TrustSetRow
 from app.telemetry import log
 from app.tls.peer import PeerCertificate
 from app.tokens.issue import Issuance
+from app.tokens.published import PublishedLists
 from app.tokens.status import StatusLists
 from app.web.errors import render
 
@@ -73,6 +74,7 @@ class Door:
     policy: Policy
     snapshots: Snapshots[Registry]
     status_lists: StatusLists
+    published_lists: PublishedLists
     journal: Journal[Registry, Decision]
     remote_keys: RemoteKeys
     key_holders: KeyHolders
@@ -96,6 +98,7 @@ class Route:
     """One endpoint: where it stands and how the metadata document names it."""
 
     path: str
+    """With ``{name}`` for a segment that the handler finds in `path_params`."""
     methods: tuple[str, ...]
     handler: Handler
     metadata: str | None = None

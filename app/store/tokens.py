@@ -3,13 +3,19 @@
 Rows are written by the journal only, so none exists without its audit entry.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 
-from app.store.engine import insert_rows
+from app.store.engine import allow_time, insert_rows
 from app.store.tables import tokens
+
+_IN = 30_000
+"""Values in one statement: SQLite takes 32,766, PostgreSQL 65,535."""
+_WALK = 60
+"""Seconds that revoking may take on PostgreSQL: a million at once takes some five."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +68,33 @@ def find(conn: Connection, jti: str) -> TokenRow | None:
     return TokenRow(**row) if row else None
 
 
+def find_many(conn: Connection, jtis: Sequence[str]) -> dict[str, TokenRow]:
+    """The records of those of these tokens that have one, by jti.
+
+    The driver's own statement: through the expression language one look-up would cost twice as much.
+    """
+    if conn.dialect.name == "postgresql":
+        return _rows(conn, f"{_SELECT} = ANY(%s)", (list(jtis),)) if jtis else {}
+    found: dict[str, TokenRow] = {}
+    start = 0
+    while left := len(jtis) - start:
+        # 2^n at a time, at most 128, so that few statements stay prepared.
+        size = min(1 << (left.bit_length() - 1), 128)
+        marks = ",".join("?" * size)
+        found |= _rows(conn, f"{_SELECT} IN ({marks})", tuple(jtis[start : start + size]))
+        start += size
+    return found
+
+
+_SELECT = f"SELECT {', '.join(c.name for c in tokens.columns)} FROM tokens WHERE jti"  # noqa: S608 -- names from tables.py
+
+
+def _rows(conn: Connection, statement: str, values: tuple[Any, ...]) -> dict[str, TokenRow]:
+    names = [column.name for column in tokens.columns]
+    rows = conn.exec_driver_sql(statement, values)
+    return {row[0]: TokenRow(**dict(zip(names, row, strict=True))) for row in rows}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outstanding:
     """Tokens that resource servers still accept."""
@@ -79,15 +112,10 @@ def outstanding(
     thumbprints: Collection[str] | None = None,
 ) -> Outstanding:
     """The unexpired, unrevoked tokens of this client, bound to one of these certificates, or both."""
-    query = select(func.count(), func.max(tokens.c.expires_at)).where(
-        tokens.c.expires_at > now, tokens.c.revoked_at.is_(None)
-    )
-    if client_id is not None:
-        query = query.where(tokens.c.client_id == client_id)
-    if thumbprints is not None:
-        query = query.where(tokens.c.thumbprint.in_(thumbprints))
-    count, until = conn.execute(query).one()
-    return Outstanding(count=count, until=until)
+    query = select(func.count(), func.max(tokens.c.expires_at))
+    found = [conn.execute(query.where(one)).one() for one in _of(now, client_id, thumbprints)]
+    ends = [until for _, until in found if until is not None]
+    return Outstanding(count=sum(count for count, _ in found), until=max(ends, default=None))
 
 
 def revoke(conn: Connection, jtis: Collection[str], at: int) -> int:
@@ -102,10 +130,10 @@ def revoke_outstanding(
     *,
     client_id: str | None = None,
     thumbprints: Collection[str] | None = None,
-) -> int:
-    """Refuse every token that `outstanding` counts, from now on; how many.
+) -> Outstanding:
+    """Refuse every token that `outstanding` counts, from now on; how many, and until when else.
 
-    It walks the unexpired tokens: a second for a million.
+    It walks the unexpired tokens: 0.1 seconds for a million, and some more for each that is refused.
 
     Raises:
         ValueError: neither a client nor certificates are given.
@@ -113,12 +141,27 @@ def revoke_outstanding(
     """
     if client_id is None and thumbprints is None:
         raise ValueError("whose tokens?")
-    query = update(tokens).where(tokens.c.expires_at > now, tokens.c.revoked_at.is_(None))
+    allow_time(conn, _WALK)
+    ends: list[int] = []
+    for one in _of(now, client_id, thumbprints):
+        query = update(tokens).where(one).values(revoked_at=now).returning(tokens.c.expires_at)
+        ends += conn.execute(query).scalars()
+    return Outstanding(count=len(ends), until=max(ends, default=None))
+
+
+def _of(
+    now: int, client_id: str | None, thumbprints: Collection[str] | None
+) -> Iterator[ColumnElement[bool]]:
+    """What `outstanding` counts, in parts that a statement has room for."""
+    alive = (tokens.c.expires_at > now) & tokens.c.revoked_at.is_(None)
     if client_id is not None:
-        query = query.where(tokens.c.client_id == client_id)
-    if thumbprints is not None:
-        query = query.where(tokens.c.thumbprint.in_(thumbprints))
-    return conn.execute(query.values(revoked_at=now)).rowcount
+        alive &= tokens.c.client_id == client_id
+    if thumbprints is None:
+        yield alive
+        return
+    given = sorted(thumbprints)
+    for start in range(0, len(given), _IN):
+        yield alive & tokens.c.thumbprint.in_(given[start : start + _IN])
 
 
 def purge_expired(conn: Connection, before: int, *, batch: int = 1000) -> int:

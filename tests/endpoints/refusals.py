@@ -10,7 +10,9 @@ from app.errors import (
     InvalidScope,
     InvalidTarget,
     MethodNotAllowed,
+    NotAcceptable,
     NotFound,
+    NotSupported,
     OAuthError,
     PayloadTooLarge,
     Reason,
@@ -77,6 +79,13 @@ def oversized(cast: Cast) -> Answer:
         peer_error="chain too large",
         headers=(FORM,),
         body=b"grant_type=client_credentials&client_id=bot",
+    )
+
+
+def status_list(query: bytes = b"", accept: str = "*/*") -> Ask:
+    """A status list, whichever."""
+    return lambda cast: cast.stage.ask(
+        "GET", f"/status-lists/{'A' * 16}", query=query, headers=[("accept", accept)]
     )
 
 
@@ -288,4 +297,10 @@ ASTRAY = (
     ),
 )
 
-MATRIX = (*UNAUTHENTICATED, *MALFORMED, *REFUSED, *ASTRAY)
+STATUS_LISTS = (
+    Row("no such status list", status_list(), NotFound),
+    Row("a status list of the past", status_list(b"time=1686925000"), NotSupported),
+    Row("a status list as CWT", status_list(accept="application/statuslist+cwt"), NotAcceptable),
+)
+
+MATRIX = (*STATUS_LISTS, *UNAUTHENTICATED, *MALFORMED, *REFUSED, *ASTRAY)
