@@ -49,10 +49,11 @@ class Reason(StrEnum):
     BINDING_REQUIRED = "binding_required"
     BINDING_MISMATCH = "binding_mismatch"
     RATE_LIMITED = "rate_limited"
-    # Beyond contract.md: refusals that come before any certificate is looked at.
+    # Beyond contract.md: refusals that have nothing to do with a certificate.
     REQUEST_MALFORMED = "request_malformed"
     GRANT_UNKNOWN = "grant_unknown"
     UNAVAILABLE = "unavailable"
+    TOKEN_NOT_OWN = "token_not_own"  # noqa: S105 - a reason, no secret
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,10 +36,12 @@ from app.pki.ocsp_cache import OcspCache
 from app.store import crls, schema
 from app.store.engine import Database
 from app.store.journal import Journal
+from app.store.lookup import Lookups
 from app.store.registry import RegistryRows, Snapshots
 from app.telemetry import configure, log
 from app.tls import listener
 from app.tls.limits import Limits
+from app.tokens.genuine import OwnTokens
 from app.tokens.published import Now, PublishedLists
 from app.tokens.status import StatusLists
 from app.upkeep import Upkeep, deliver
@@ -118,6 +120,7 @@ def open_house(settings: Settings) -> House:
     revocation = Revocation(partial(_crl_der, database), ocsp)
     snapshots = Snapshots(database, partial(_registry, sealing_key, revocation))
     journal: Journal[Registry, Decision] = Journal(database, snapshots)
+    lookups: Lookups[Registry] = Lookups(database, snapshots)
     issuer = Issuer(settings.issuer, settings.mtls_base_url)
 
     def list_url(list_id: str) -> str:
@@ -141,6 +144,8 @@ def open_house(settings: Settings) -> House:
             now=lambda: Now(clock.now(), snapshots.current.keys.current),
         ),
         journal=journal,
+        lookups=lookups,
+        own_tokens=OwnTokens(issuer.identifier),
         remote_keys=RemoteKeys(
             allow_private=settings.jwks_uri_allow_private, ca_file=settings.jwks_uri_ca_file
         ),
@@ -218,6 +223,8 @@ async def _serve(house: House, settings: Settings, announce: Announce) -> None:
         stack.callback(house.database.dispose)
         door.journal.start()
         stack.callback(door.journal.close, settings.shutdown_timeout)
+        door.lookups.start()
+        stack.callback(door.lookups.close, settings.shutdown_timeout)
         stack.push_async_callback(door.remote_keys.close)
         stack.push_async_callback(house.upkeep.close)
         # A large CRL takes seconds to parse; until then a hard policy would refuse everybody.

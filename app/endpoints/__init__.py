@@ -1,10 +1,27 @@
 """The face: one file per endpoint, one row each. Metadata is computed from this table."""
 
-from app.endpoints import authorize, health, jwks, metadata, status_list, token
+from app.endpoints import (
+    authorize,
+    health,
+    introspect,
+    jwks,
+    metadata,
+    revoke,
+    status_list,
+    token,
+)
 from app.endpoints.door import Route
 
 ROUTES: tuple[Route, ...] = (
     Route("/token", ("POST",), token.token, metadata="token_endpoint", mtls_alias=True),
+    Route(
+        "/introspect",
+        ("POST",),
+        introspect.introspect,
+        metadata="introspection_endpoint",
+        mtls_alias=True,
+    ),
+    Route("/revoke", ("POST",), revoke.revoke, metadata="revocation_endpoint", mtls_alias=True),
     Route("/authorize", ("GET", "POST"), authorize.authorize, metadata="authorization_endpoint"),
     Route("/jwks", ("GET",), jwks.jwks, metadata="jwks_uri"),
     Route("/status-lists/{list_id}", ("GET",), status_list.status_list),

@@ -5,10 +5,11 @@ decides the method, the deny-list and boundaries count, and every refused certif
 client included, ends in the same `InvalidClient`.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeVar
 
 from starlette.requests import Request
 
@@ -30,6 +31,8 @@ from app.errors import (
 from app.jose.jwks import ClientKey
 from app.web import form
 from app.web.form import Form
+
+T = TypeVar("T")
 
 OTHER_CREDENTIALS = ("client_secret", "client_assertion")
 
@@ -139,10 +142,24 @@ async def settle(door: Door, asking: Asking, decide: Callable[[Judge], Decision]
     `decide` is pure: the journal may take it again, on a newer registry. What it raises of
     `OAuthError` becomes a recorded refusal.
     """
+    return await fetching(
+        door,
+        asking,
+        lambda sought: door.journal.settle(partial(_decided, door, asking, sought, decide)),
+    )
+
+
+async def fetching(
+    door: Door, asking: Asking, attempt: Callable[[AbstractSet[Hashable]], Awaitable[T]]
+) -> T:
+    """What `attempt` returns, after all it wanted had the chance to be fetched.
+
+    It is given what was, and raises `Wanted` for what else it needs.
+    """
     sought: set[Hashable] = set()
     while True:
         try:
-            return await door.journal.settle(partial(_decided, door, asking, sought, decide))
+            return await attempt(sought)
         except Wanted as wanted:
             sought.add(wanted.key)
             await wanted.fetch(door, asking.presented)

@@ -27,12 +27,16 @@ from app.pki.crl_store import Revocation
 from app.pki.ocsp_cache import OcspCache
 from app.store.engine import StoreUnavailable
 from app.store.journal import Journal
+from app.store.lookup import Lookups
 from app.store.registry import Snapshots
 from app.store.trust import TrustSetRow
 from app.telemetry import log
 from app.tls.peer import PeerCertificate
+from app.tokens.genuine import OwnTokens
+from app.tokens.introspect import Presented
 from app.tokens.issue import Issuance
 from app.tokens.published import PublishedLists
+from app.tokens.revoke import TokenRevocation
 from app.tokens.status import StatusLists
 from app.web.errors import render
 
@@ -54,7 +58,7 @@ class Refusal:
     revokes: None = None
 
 
-Decision = Issuance | Refusal
+Decision = Issuance | Refusal | Presented | TokenRevocation
 
 
 @dataclass(slots=True)
@@ -77,6 +81,8 @@ class Door:
     published_lists: PublishedLists
     journal: Journal[Registry, Decision]
     remote_keys: RemoteKeys
+    lookups: Lookups[Registry]
+    own_tokens: OwnTokens
     key_holders: KeyHolders
     revocation: Revocation
     ocsp: OcspCache
@@ -203,14 +209,29 @@ def _record(finding: Finding) -> FindingRecord:
 
 
 def _evidence(peer: PeerCertificate) -> CertificateEvidence:
-    known = CertificateEvidence(
+    return evidence_of(
+        peer.der,
         thumbprint=peer.thumbprint,
         tls_version=peer.tls_version,
         cipher=peer.cipher,
         termination=peer.termination,
     )
+
+
+def evidence_of(
+    der: bytes,
+    *,
+    thumbprint: str,
+    termination: str,
+    tls_version: str | None = None,
+    cipher: str | None = None,
+) -> CertificateEvidence:
+    """A certificate nobody judged, as the audit names it: by its thumbprint alone if unreadable."""
+    known = CertificateEvidence(
+        thumbprint=thumbprint, tls_version=tls_version, cipher=cipher, termination=termination
+    )
     try:
-        facts = check.describe(peer.der)
+        facts = check.describe(der)
     except ValueError:
         return known
     return replace(

@@ -1,4 +1,4 @@
-"""Authorization server metadata (RFC 8414, RFC 8705 section 3.3), computed from the tables.
+"""Authorization server metadata (RFC 8414, RFC 8705 section 3.3, RFC 9701 section 7), computed from the tables.
 
 A method or alias stands here only while it works.
 """
@@ -54,6 +54,9 @@ def document(door: Door, registry: Registry) -> dict[str, Any]:
         "response_types_supported": ["code"],
         "grant_types_supported": list(GRANTS),
         "token_endpoint_auth_methods_supported": methods,
+        "revocation_endpoint_auth_methods_supported": methods,
+        "introspection_endpoint_auth_methods_supported": methods,
+        "introspection_signing_alg_values_supported": [registry.keys.current.algorithm],
         "code_challenge_methods_supported": ["S256"],
         "tls_client_certificate_bound_access_tokens": mtls.CONFIRMATION in BINDINGS,
         "mtls_endpoint_aliases": {

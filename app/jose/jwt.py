@@ -39,6 +39,10 @@ class InvalidToken(Exception):
         self.finding = finding
 
 
+class UnknownKey(InvalidToken):
+    """The token names a key that is not in the set: a forgery, or the set is old."""
+
+
 @dataclass(frozen=True, slots=True)
 class VerifiedClaims:
     """The claims of a token that `verify` accepted; made nowhere else."""
@@ -66,8 +70,8 @@ class Signer:
     def typed(self, typ: str) -> "Signer":
         """The same key, signing what is of another type."""
         other = object.__new__(Signer)
-        other.kid, other.algorithm, other._sign = self.kid, self.algorithm, self._sign  # noqa: SLF001 - of our own kind
-        other._header = _header(self.kid, self.algorithm, typ)  # noqa: SLF001 - as above
+        other.kid, other.algorithm, other._sign = self.kid, self.algorithm, self._sign
+        other._header = _header(self.kid, self.algorithm, typ)
         return other
 
     def sign(self, claims: Mapping[str, Any]) -> str:
@@ -133,6 +137,30 @@ def verify_document(
     return verified
 
 
+def verify_issued(
+    token: str | bytes, *, keys: VerificationKeys, issuer: str, now: int
+) -> VerifiedClaims:
+    """The claims of one of our own access tokens, whatever resource it is for: for the issuer only.
+
+    As `verify`, but ``aud`` may be any one string, and the one accepted ``alg`` is that which the
+    key it names was published for. Dates have the leeway too: another node of ours may have issued
+    it. Whether it ended is the caller's to look at.
+
+    Raises:
+        InvalidToken: anything does not hold. Nothing else is raised, whatever `token` is.
+
+    """
+    kid = _take_apart(token, MAX_TOKEN).header.get("kid")
+    key = keys.get(kid) if isinstance(kid, str) else None
+    if key is None:
+        raise _refusal("token kid", kid, "the kid of a published key")
+    verified = _signed(token, keys, key.algorithm, ACCESS_TOKEN, MAX_TOKEN)
+    audience = verified.claims.get("aud")
+    _check_claims(verified.claims, issuer, audience if isinstance(audience, str) else "")
+    _check_dates(verified.claims, now, LEEWAY)
+    return verified
+
+
 def _signed(
     token: str | bytes, keys: VerificationKeys, algorithm: str, typ: str, at_most: int
 ) -> VerifiedClaims:
@@ -143,7 +171,9 @@ def _signed(
     if not isinstance(kid, str) or not 0 < len(kid) <= MAX_KID:
         raise _refusal("token kid", "no usable kid", "the kid of a published key")
     key = keys.get(kid)
-    if key is None or key.algorithm != algorithm:
+    if key is None:
+        raise UnknownKey(_refusal("token kid", kid, "the kid of a published key").finding)
+    if key.algorithm != algorithm:
         raise _refusal("token kid", kid, f"the kid of a published key for {algorithm}")
     try:
         genuine = JWSRegistry.algorithms[algorithm].verify(parts.signed, parts.signature, key.key)
@@ -175,6 +205,11 @@ def unverified(token: str | bytes) -> tuple[Members, Members]:
     return parts.header, parts.claims
 
 
+def oversized(size: int, at_most: int = MAX_TOKEN) -> InvalidToken:
+    """The refusal of a token of `size` characters, for whoever refuses before `verify`."""
+    return _refusal("token size", f"{size} characters", f"at most {at_most}")
+
+
 @dataclass(frozen=True, slots=True)
 class _Parts:
     header: Members
@@ -185,7 +220,7 @@ class _Parts:
 
 def _take_apart(token: str | bytes, at_most: int) -> _Parts:
     if len(token) > at_most:
-        raise _refusal("token size", f"{len(token)} characters", f"at most {at_most}")
+        raise oversized(len(token), at_most)
     try:
         raw = token.encode("ascii") if isinstance(token, str) else bytes(token)
         header, payload, signature = raw.split(b".")
@@ -213,14 +248,14 @@ def _check_header(header: Members, algorithm: str, typ: str) -> None:
         raise _refusal("token typ", seen, typ)
 
 
-def _check_claims(claims: Members, issuer: str, audience: str) -> None:
+def _check_claims(claims: Mapping[str, Any], issuer: str, audience: str) -> None:
     if claims.get("iss") != issuer:
         raise _refusal("token iss", claims.get("iss"), issuer)
     if claims.get("aud") != audience:
         raise _refusal("token aud", claims.get("aud"), audience)
 
 
-def _check_dates(claims: Members, now: int, leeway: int) -> None:
+def _check_dates(claims: Mapping[str, Any], now: int, leeway: int) -> None:
     expires = _date(claims, "exp")
     if expires is None:
         raise _refusal("token exp", "absent", "a date")
@@ -232,7 +267,7 @@ def _check_dates(claims: Members, now: int, leeway: int) -> None:
             raise _refusal(f"token {name}", begins, f"at most {now}", Reason.NOT_YET_VALID)
 
 
-def _date(claims: Members, name: str) -> int | None:
+def _date(claims: Mapping[str, Any], name: str) -> int | None:
     if name not in claims:
         return None
     value = claims[name]

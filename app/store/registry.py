@@ -115,7 +115,7 @@ class Snapshots(Generic[R]):
         return True
 
     def load_in(self, conn: Connection) -> R:
-        """Load inside a transaction that holds the registry lock, and publish the result."""
+        """Load inside a transaction that reads one state, and publish the result."""
         fresh = self._build(load(conn))
         self._publish(fresh)
         return fresh

@@ -125,14 +125,18 @@ def prepare(
         crossings=issue.crossings or None,
         revocation=doubts,
     )
-    return Issuance(claims, signer, token, event, _use(trusted, token), status.list)
+    use = use_of(trusted, client_id, now, issue.resource)
+    return Issuance(claims, signer, token, event, use, status.list)
 
 
-def _use(trusted: TrustedCertificate, token: TokenRow) -> CertificateUse:
+def use_of(
+    trusted: TrustedCertificate, client_id: str, at: int, resource: str | None = None
+) -> CertificateUse:
+    """That the client authenticated with this certificate, and what it got a token for, if it did."""
     facts = trusted.facts
     return CertificateUse(
-        token.client_id,
-        token.thumbprint,
+        client_id,
+        trusted.peer.thumbprint,
         facts.subject,
         facts.issuer,
         facts.serial,
@@ -140,8 +144,8 @@ def _use(trusted: TrustedCertificate, token: TokenRow) -> CertificateUse:
         facts.not_before,
         facts.not_after,
         trusted.trust_set,
-        token.issued_at,
-        token.resource,
+        at,
+        resource,
     )
 
 

@@ -23,6 +23,8 @@ class Form:
     """The parameters of one request, decoded and non-empty."""
 
     values: Mapping[str, tuple[str, ...]]
+    empty: frozenset[str] = frozenset()
+    """Names that stood there without a value: absent (RFC 6749 section 3.2), unless a mistake."""
 
     def get(self, name: str) -> str | None:
         """The value of `name`, or None where it is absent."""
@@ -97,7 +99,7 @@ def parse(body: bytes, *, repeatable: Collection[str] = ()) -> Form:
         seen.add(name)
         if value:
             values[name] = (*values.get(name, ()), value)
-    return Form(values)
+    return Form(values, frozenset(seen - values.keys()))
 
 
 def _decode(raw: bytes) -> str:

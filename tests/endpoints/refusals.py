@@ -34,6 +34,8 @@ class Row:
     error: type[OAuthError]
     reason: Reason | None = None
     """In the audit; None where nothing is recorded, because nobody asked an endpoint."""
+    path: str = "/token"
+    """The endpoint, as the audit names it."""
 
 
 def token(peer: str | None = "bot", **parameters: str) -> Ask:
@@ -288,7 +290,8 @@ ASTRAY = (
             "/token;x=1",
             "/token%00",
             "/../token",
-            "/introspect",
+            "/introspect/",
+            "/revoke/x",
             "/.well-known/openid-configuration",
             "/.well-known/oauth-authorization-server/",
             "/.well-known/oauth-authorization-server/tenant",

@@ -10,10 +10,13 @@ import pytest
 
 from app import errors
 from app.errors import OAuthError, PayloadTooLarge, Reason
-from tests.endpoints.refusals import ASTRAY, MATRIX, REFUSED, UNAUTHENTICATED, Row
+from tests.endpoints import refusals
+from tests.endpoints.refusals import ASTRAY, REFUSED, UNAUTHENTICATED, Row
+from tests.endpoints.refusals_about_tokens import ABOUT_TOKENS, STRANGERS
 from tests.kit.asgi import Answer, Stage
 from tests.kit.cast import Cast, cast_on
 
+MATRIX = (*refusals.MATRIX, *ABOUT_TOKENS)
 SET_OF_5_2 = {chr(c) for c in (*range(0x20, 0x22), *range(0x23, 0x5C), *range(0x5D, 0x7F))}
 """The characters RFC 6749 section 5.2 allows in `error` and `error_description`."""
 ELSEWHERE = {errors.ServerError, errors.TemporarilyUnavailable}
@@ -60,7 +63,7 @@ def test_the_audit_says_why(cast: Cast, row: Row) -> None:
     assert entry["event"] == "request.refused"
     assert entry["decision"] == "refused"
     assert (entry["endpoint"], entry["error"], entry["status"]) == (
-        "/token",
+        row.path,
         row.error.error,
         row.error.status,
     )
@@ -85,7 +88,7 @@ def test_a_refusal_is_found_by_client_and_certificate(cast: Cast) -> None:
 
 def test_all_failed_authentications_look_the_same(cast: Cast) -> None:
     """Unknown, disabled, no certificate, wrong certificate: one answer but for the reference."""
-    seen = {_without_ref(row.ask(cast)) for row in UNAUTHENTICATED}
+    seen = {_without_ref(row.ask(cast)) for row in (*UNAUTHENTICATED, *STRANGERS)}
     assert len(seen) == 1
 
 

@@ -19,16 +19,32 @@ Opened = Callable[..., Stage]
 AT_ROOT = {
     "issuer": "https://localhost:8443",
     "token_endpoint": "https://localhost:8443/token",
+    "introspection_endpoint": "https://localhost:8443/introspect",
+    "revocation_endpoint": "https://localhost:8443/revoke",
     "authorization_endpoint": "https://localhost:8443/authorize",
     "jwks_uri": "https://localhost:8443/jwks",
     "scopes_supported": ["api:read"],
     "response_types_supported": ["code"],
     "grant_types_supported": ["client_credentials"],
     "token_endpoint_auth_methods_supported": ["tls_client_auth", "self_signed_tls_client_auth"],
+    "revocation_endpoint_auth_methods_supported": [
+        "tls_client_auth",
+        "self_signed_tls_client_auth",
+    ],
+    "introspection_endpoint_auth_methods_supported": [
+        "tls_client_auth",
+        "self_signed_tls_client_auth",
+    ],
+    "introspection_signing_alg_values_supported": ["ES256"],
     "code_challenge_methods_supported": ["S256"],
     "tls_client_certificate_bound_access_tokens": True,
-    "mtls_endpoint_aliases": {"token_endpoint": "https://localhost:9443/token"},
+    "mtls_endpoint_aliases": {
+        "token_endpoint": "https://localhost:9443/token",
+        "introspection_endpoint": "https://localhost:9443/introspect",
+        "revocation_endpoint": "https://localhost:9443/revoke",
+    },
 }
+METHODS_MEMBERS = [name for name in AT_ROOT if name.endswith("_auth_methods_supported")]
 
 
 def document(stage: Stage, path: str = ROOT) -> dict[str, Any]:
@@ -52,9 +68,15 @@ def test_an_issuer_with_a_path(opened: Opened) -> None:
     assert found == AT_ROOT | {
         "issuer": "https://as.example/tenant",
         "token_endpoint": "https://as.example/tenant/token",
+        "introspection_endpoint": "https://as.example/tenant/introspect",
+        "revocation_endpoint": "https://as.example/tenant/revoke",
         "authorization_endpoint": "https://as.example/tenant/authorize",
         "jwks_uri": "https://as.example/tenant/jwks",
-        "mtls_endpoint_aliases": {"token_endpoint": "https://mtls.as.example/tenant/token"},
+        "mtls_endpoint_aliases": {
+            "token_endpoint": "https://mtls.as.example/tenant/token",
+            "introspection_endpoint": "https://mtls.as.example/tenant/introspect",
+            "revocation_endpoint": "https://mtls.as.example/tenant/revoke",
+        },
     }
     assert document(stage) == found
     assert stage.ask("GET", "/tenant/jwks").status == 200
@@ -127,18 +149,19 @@ def test_the_document_follows_the_tables() -> None:
         name for name in AT_ROOT if name.endswith(("_endpoint", "_uri"))
     }
     assert AT_ROOT["grant_types_supported"] == list(GRANTS)
-    assert AT_ROOT["token_endpoint_auth_methods_supported"] == list(METHODS)
+    assert len(METHODS_MEMBERS) == 3
+    assert all(AT_ROOT[name] == list(METHODS) for name in METHODS_MEMBERS)
 
 
 def test_pki_is_not_offered_while_nobody_could_vouch(stage: Stage) -> None:
     """`tls_client_auth` leaves with the last trust anchor and comes back with the next."""
     trust.remove(stage.desk, "default")
     stage.refresh()
-    methods = "token_endpoint_auth_methods_supported"
-    assert document(stage)[methods] == ["self_signed_tls_client_auth"]
+    found = document(stage)
+    assert all(found[name] == ["self_signed_tls_client_auth"] for name in METHODS_MEMBERS)
     trust.add(stage.desk, "default", stage.settings.home / "certs" / "ca.crt")
     stage.refresh()
-    assert document(stage)[methods] == ["tls_client_auth", "self_signed_tls_client_auth"]
+    assert document(stage) == AT_ROOT
 
 
 def test_path_material_alone_vouches_for_nobody(stage: Stage) -> None:

@@ -61,10 +61,12 @@ class Stage:
 
     def __enter__(self) -> Self:
         self.house.door.journal.start()
+        self.house.door.lookups.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._loop.run(self.house.door.remote_keys.close())
+        self.house.door.lookups.close(5)
         self.house.door.journal.close(5)
         self.house.database.dispose()
         self._loop.close()

@@ -201,7 +201,11 @@ def test_section_5_aliases_are_for_endpoints_that_do_mutual_tls(tmp_path: Path) 
     with staged(template(), tmp_path / "home", **flags) as stage:
         found = stage.ask("GET", "/.well-known/oauth-authorization-server/t").json()
     aliases = found["mtls_endpoint_aliases"]
-    assert aliases == {"token_endpoint": "https://mtls.as.example/t/token"}
+    assert aliases == {
+        "token_endpoint": "https://mtls.as.example/t/token",
+        "introspection_endpoint": "https://mtls.as.example/t/introspect",
+        "revocation_endpoint": "https://mtls.as.example/t/revoke",
+    }
     for name, url in aliases.items():
         assert found[name].removeprefix("https://as.example") == url.removeprefix(
             "https://mtls.as.example"
