@@ -217,6 +217,13 @@ class CertificateRetired(OperatorEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateRevoked(OperatorEvent):
+    """A client's certificate or key stopped counting, as compromised."""
+
+    name: ClassVar[str] = "certificate.revoked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateExpiring(OperatorEvent):
     """A certificate in use ends soon; once per threshold. The actor is the server."""
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from app import clock
 from app.admin import boundary
+from app.admin.cascade import Cause, revoke_tokens
 from app.admin.client_checks import (
     Labels,
     grants,
@@ -21,13 +22,15 @@ from app.admin.credential import digests
 from app.admin.desk import Desk
 from app.admin.identity import Identity
 from app.admin.problem import Problem
+from app.admin.reasons import checked_reason
 from app.admin.scopes import checked_scopes
 from app.audit import ClientAdded, ClientDisabled, ClientEnabled, ClientRemoved
 from app.clients.methods import tls_client_auth
 from app.pki import names
-from app.store import audit, clients, credentials, holders, registry, resources, trust
+from app.store import audit, clients, credentials, holders, registry, resources, tokens, trust
 from app.store.clients import ClientRow
 from app.store.credentials import CredentialRow
+from app.store.tokens import Outstanding
 
 CLIENT_ID = re.compile(r"(?!-)[A-Za-z0-9._:/@+-]{1,255}")
 """Narrower than RFC 6749 appendix A.1: an identifier never needs quoting, in a shell or a log."""
@@ -104,20 +107,38 @@ def add(
     return Added(row, unknown_scopes, tuple(sharing))
 
 
-def disable(desk: Desk, client_id: str) -> bool:
-    """No token for it after this returns, on any node; False when it was disabled already.
+@dataclass(frozen=True, slots=True)
+class Disabled:
+    """A client that may not authenticate any more."""
+
+    changed: bool
+    """False: it was disabled already."""
+    tokens: Outstanding
+    """Its unexpired tokens, as they were: revoked with it."""
+
+
+def disable(desk: Desk, client_id: str, *, reason: str = "", dry_run: bool = False) -> Disabled:
+    """No token for it after this returns, on any node, and the ones it has are revoked.
 
     Raises:
         Problem: there is no such client.
 
     """
+    checked_reason(reason)
     now = clock.now()
-    with registry.change(desk.db) as conn:
-        if not clients.disable(conn, client_id, now):
-            _require(client_id, clients.find(conn, client_id))
-            return False
-        audit.append_admin(conn, ClientDisabled(actor=desk.actor, client_id=client_id))
-    return True
+    with desk.db.read() if dry_run else registry.change(desk.db) as conn:
+        row = _require(client_id, clients.find(conn, client_id))
+        changed = row.disabled_at is None
+        if dry_run:
+            return Disabled(changed, tokens.outstanding(conn, now, client_id=client_id))
+        if changed:
+            clients.disable(conn, client_id, now)
+            details: dict[str, object] = {"note": reason} if reason else {}
+            event = ClientDisabled(actor=desk.actor, client_id=client_id, details=details)
+            audit.append_admin(conn, event)
+        # Of one that was disabled before too: an older release left its tokens.
+        cause = Cause(ClientDisabled.name, reason)
+        return Disabled(changed, revoke_tokens(conn, desk, cause, now, client_id=client_id))
 
 
 def enable(desk: Desk, client_id: str) -> bool:
@@ -136,8 +157,10 @@ def enable(desk: Desk, client_id: str) -> bool:
     return True
 
 
-def remove(desk: Desk, client_id: str) -> None:
-    """Forget the client and its credentials. Records of its tokens and its audit entries stay.
+def remove(desk: Desk, client_id: str) -> Outstanding:
+    """Forget the client and its credentials, and revoke its tokens: those it had.
+
+    Their records and its audit entries stay.
 
     Raises:
         Problem: there is no such client.
@@ -147,6 +170,8 @@ def remove(desk: Desk, client_id: str) -> None:
         if not clients.remove(conn, client_id):
             raise unknown(client_id)
         audit.append_admin(conn, ClientRemoved(actor=desk.actor, client_id=client_id))
+        cause = Cause(ClientRemoved.name)
+        return revoke_tokens(conn, desk, cause, clock.now(), client_id=client_id)
 
 
 def listed(desk: Desk) -> Sequence[ClientRow]:

@@ -2,10 +2,11 @@
 
 Guarantees promise 3: when `deny` returns, no process issues a token to it any more, for the entry
 and every token's record are ordered by the registry's lock. What it stopped is counted in the
-same transaction. A certificate denied by its thumbprint is denied by its issuer and serial number
+same transaction, and every token bound to a certificate that the entry covers is revoked in it. A
+certificate denied by its thumbprint is denied by its issuer and serial number
 too where these are known, for a thumbprint covers the CA's signature, and whoever has an ECDSA
-signature can write down another one for the same content. Tokens issued before run out by
-themselves; resources that ask nobody accept them until then.
+signature can write down another one for the same content. Not guaranteed: that a resource which
+asks nobody hears of it before a token's end.
 """
 
 import re
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app import clock
+from app.admin.cascade import Cause, revoke_tokens
 from app.admin.denial_target import (
     Target,
     as_key,
@@ -23,6 +25,7 @@ from app.admin.denial_target import (
 )
 from app.admin.desk import Desk
 from app.admin.problem import Problem
+from app.admin.reasons import checked_reason
 from app.audit import CertificateAllowed, CertificateDenied, CertificateEvidence
 from app.store import audit, clients, credentials, denied, registry, tokens, trust, uses
 from app.store.credentials import CredentialRow
@@ -31,9 +34,6 @@ from app.store.engine import Transaction
 from app.store.tokens import Outstanding
 from app.store.trust import TrustSetRow
 from app.store.uses import UseRow
-
-MAX_REASON = 500
-"""Characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,9 @@ class Stopped:
     clients: tuple[str, ...]
     """Registered clients that registered or used it."""
     thumbprints: tuple[str, ...]
-    """The certificates known here that it covers."""
+    """The certificates known here that it covers: of a CA also those that bear its name as issuer."""
     outstanding: Outstanding
-    """Unexpired tokens bound to these."""
+    """Unexpired tokens bound to these, as they were: revoked with it."""
     last_used: int | None
     beside: str | None
     """For a thumbprint, the issuer and serial number that are denied with it.
@@ -69,12 +69,7 @@ def deny(
             of a trust set, which is stopped by taking it out of the set.
 
     """
-    if len(reason) > MAX_REASON:
-        raise Problem(
-            "the reason is too long",
-            seen=f"{len(reason)} characters",
-            expected=f"at most {MAX_REASON}",
-        )
+    checked_reason(reason)
     typed = of_text(text)
     now = clock.now()
     with desk.db.read() if dry_run else registry.change(desk.db) as conn:
@@ -103,7 +98,7 @@ def deny(
         refuse_authority(kind, target.value(kind) or digest, sets)
         value = target.required(kind)
         beside = _beside(kind, target, sets)
-        thumbprints = _thumbprints(target, used, registered)
+        thumbprints = _thumbprints(target, (*used, *_below(conn, target)), registered)
         known = {row.client_id for row in clients.listed(conn)}
         present = {
             (row.kind, row.value)
@@ -125,6 +120,9 @@ def deny(
         if changed and not dry_run:
             _enter(conn, desk, stopped, reason, now)
             audit.append_admin(conn, _event(desk, stopped, reason))
+        if not dry_run:  # of one that was denied before too: an older release left its tokens
+            cause = Cause(CertificateDenied.name, reason)
+            revoke_tokens(conn, desk, cause, now, thumbprints=thumbprints)
     return stopped
 
 
@@ -217,6 +215,11 @@ def _enter(conn: Transaction, desk: Desk, stopped: Stopped, reason: str, now: in
 
 _MARK = re.compile(r"\(with certificate [A-Za-z0-9_-]{43}\)$")
 KINDS: tuple[Kind, ...] = ("thumbprint", "spki", "issuer_serial")
+
+
+def _below(conn: Transaction, target: Target) -> Sequence[UseRow]:
+    """Uses of what a CA issued itself, as its name says: their tokens may rest on it alone."""
+    return uses.by_issuer(conn, target.subject) if target.is_ca and target.subject else ()
 
 
 def _holders(used: Sequence[UseRow], registered: Sequence[CredentialRow]) -> set[str]:

@@ -35,6 +35,7 @@ from app.cli.client_options import (
 from app.cli.desk import desk_of
 from app.cli.page import Page
 from app.cli.session import Session
+from app.cli.tail import add_tail
 from app.cli.verb import group, verb
 from app.clients.methods import METHODS, self_signed_tls_client_auth, tls_client_auth
 
@@ -149,13 +150,13 @@ def show(session: Session, client_id: ClientId) -> Page:
 
 @verb(commands, "disable")
 def disable(session: Session, client_id: ClientId) -> Page:
-    """Let a client have no further token; when this returns, no process issues one."""
+    """Let a client have no further token, and revoke those it has; when this returns, it is so."""
     with desk_of(session) as desk:
-        changed = clients.disable(desk, client_id)
-        lifetime = desk.settings.access_token_lifetime
-    page = Page({"client_id": client_id, "disabled": True, "changed": changed})
-    page.ok("client disabled" if changed else "client was disabled already", client_id)
-    page.fact("tokens it has", f"run out within {lifetime} seconds")
+        done = clients.disable(desk, client_id)
+        ttl = desk.settings.status_list_ttl
+    page = Page({"client_id": client_id, "disabled": True, "changed": done.changed})
+    page.ok("client disabled" if done.changed else "client was disabled already", client_id)
+    add_tail(page, done.tokens, ttl)
     return page
 
 
@@ -171,13 +172,13 @@ def enable(session: Session, client_id: ClientId) -> Page:
 
 @verb(commands, "remove")
 def remove(session: Session, client_id: ClientId) -> Page:
-    """Forget a client and its certificates. Its audit entries stay."""
+    """Forget a client and its certificates, and revoke its tokens. Its audit entries stay."""
     with desk_of(session) as desk:
-        clients.remove(desk, client_id)
-        lifetime = desk.settings.access_token_lifetime
+        tokens = clients.remove(desk, client_id)
+        ttl = desk.settings.status_list_ttl
     page = Page({"removed": client_id})
     page.ok("client removed", client_id)
-    page.fact("tokens it has", f"run out within {lifetime} seconds")
+    add_tail(page, tokens, ttl)
     return page
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, get_args
 import typer
 
 from app import clock
-from app.admin import certificates, expiry
+from app.admin import certificate_revocation, certificates, expiry
 from app.admin.certificates import Terms
 from app.admin.life_cycle import life_cycle
 from app.cli.certificate_pages import add_overlap, add_standing, standing_members
@@ -14,6 +14,7 @@ from app.cli.dates import duration, moment, span, until
 from app.cli.desk import desk_of
 from app.cli.page import REFUSED, Page
 from app.cli.session import Session
+from app.cli.tail import add_tail
 from app.cli.verb import group, verb
 from app.store.credentials import Custody
 
@@ -23,6 +24,8 @@ CUSTODIES: tuple[Custody, ...] = get_args(Custody)
 JUST_NOW = 86_400
 """Seconds: a certificate used since then is probably still in use somewhere."""
 
+Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why, for the audit and for people.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Change nothing; count what would stop.")]
 ClientId = Annotated[str, typer.Argument(metavar="ID", help="client_id.")]
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The certificate, PEM or DER.")]
 ActivateAt = Annotated[
@@ -142,6 +145,47 @@ def retire(session: Session, client_id: ClientId, thumbprint: Thumbprint, at: At
         page.warn("it was in use", f"last used {until(retired.last_used)}")
     if retired.left == 0:
         page.warn("none is left", f"{client_id} cannot authenticate until it has a new certificate")
+    return page
+
+
+@verb(commands, "revoke", takes_thumbprint=True)
+def revoke(
+    session: Session,
+    client_id: ClientId,
+    thumbprint: Thumbprint,
+    *,
+    reason: Reason = "",
+    dry_run: DryRun = False,
+) -> Page:
+    """Let a compromised certificate or key count no more for a client, and revoke its tokens."""
+    with desk_of(session) as desk:
+        done = certificate_revocation.revoke(
+            desk, client_id, thumbprint, reason=reason, dry_run=dry_run
+        )
+        ttl = desk.settings.status_list_ttl
+    page = Page(
+        {
+            "client_id": client_id,
+            "x5t#S256": done.digest,
+            "changed": done.changed,
+            "active": done.left,
+            "dry_run": dry_run,
+            "revoked": not dry_run,
+        }
+    )
+    label = "certificate revoked" if done.changed else "certificate was revoked already"
+    if dry_run and done.changed:
+        page.fact("certificate would be revoked", done.digest)
+    else:
+        page.ok(label, done.digest)
+    add_tail(page, done.tokens, ttl, would=dry_run)
+    if done.left == 0:
+        page.warn("none is left", f"{client_id} cannot authenticate until it has a new certificate")
+    if not dry_run:
+        page.command(
+            "stop its key for every client too, if it leaked",
+            *session.certbound("revoke", "cert", done.digest, "--key", "--dry-run"),
+        )
     return page
 
 

@@ -1,20 +1,23 @@
-"""``certbound revoke``: stopping a certificate for everybody, at once."""
+"""``certbound revoke``: stopping a token, a client, or a certificate for everybody, at once."""
 
 from typing import Annotated, Any
 
 import typer
 
-from app import clock
 from app.admin import denial
 from app.admin.denial import Stopped
-from app.cli.dates import span, until
+from app.cli import revoke_token
+from app.cli.dates import until
 from app.cli.desk import desk_of
 from app.cli.page import Page
 from app.cli.session import Session
+from app.cli.tail import add_tail
 from app.cli.verb import group, verb
 from app.store.denied import DeniedRow, Kind
 
-commands = group("Revoking: a certificate, key or CA is stopped for all clients, whoever vouches.")
+commands = group(
+    "Revoking: a token, a client with its tokens, or a certificate, key or CA for all clients."
+)
 
 Thumbprint = Annotated[
     str,
@@ -53,12 +56,14 @@ def cert(
     reason: Reason = "",
     dry_run: DryRun = False,
 ) -> Page:
-    """Stop a certificate, and all below it, for all clients, before this returns."""
+    """Stop a certificate, all below it, and its tokens, for all clients, before this returns."""
     kind = _kind(key=key, issuer_serial=issuer_serial) or "thumbprint"
     with desk_of(session) as desk:
         stopped = denial.deny(desk, thumbprint, kind, reason=reason, dry_run=dry_run)
+        ttl = desk.settings.status_list_ttl
     page = Page({**_members(stopped), "dry_run": dry_run, "revoked": not dry_run})
     _stopped(page, stopped, dry_run=dry_run)
+    add_tail(page, stopped.outstanding, ttl, would=dry_run)
     if dry_run:
         words = ["revoke", "cert", thumbprint]
         words += ["--key"] if key else ["--issuer-serial"] if issuer_serial else []
@@ -66,6 +71,10 @@ def cert(
     else:
         page.command("after a mistake", *session.certbound("revoke", "undo", stopped.value))
     return page
+
+
+verb(commands, "token", takes_thumbprint=True)(revoke_token.token)
+verb(commands, "client")(revoke_token.client)
 
 
 @verb(commands, "list")
@@ -132,22 +141,13 @@ def _stopped(page: Page, stopped: Stopped, *, dry_run: bool) -> None:
         page.bad(client_id, "would be stopped" if dry_run else "stopped")
     if not stopped.clients and not target.is_ca:
         page.warn("no client", "is known to have used or registered it")
-    out = stopped.outstanding
-    if out.count and out.until is not None:
-        page.warn(
-            "unexpired tokens",
-            f"{out.count}",
-            still_accepted=f"by resources that check offline, for {_tail(stopped)} at most, "
-            f"until {clock.iso(out.until)}",
-        )
-    else:
-        page.fact("unexpired tokens", "none")
 
 
 def _reach(page: Page, stopped: Stopped) -> None:
     """What the entry does not stop, or stops beyond what is counted."""
     if stopped.target.is_ca:
         page.warn("a CA", "every certificate below it is stopped too; these are not counted here")
+        page.warn("its tokens", "those of certificates that it issued itself are revoked with it")
     if stopped.kind != "thumbprint":
         return
     if stopped.beside is None:
@@ -164,15 +164,6 @@ def _reach(page: Page, stopped: Stopped) -> None:
         )
 
 
-def _tail(stopped: Stopped) -> str:
-    return span(_tail_seconds(stopped))
-
-
-def _tail_seconds(stopped: Stopped) -> int:
-    last = stopped.outstanding.until
-    return 0 if last is None else max(last - clock.now(), 0)
-
-
 def _members(stopped: Stopped) -> dict[str, Any]:
     return {
         "kind": stopped.kind,
@@ -182,11 +173,6 @@ def _members(stopped: Stopped) -> dict[str, Any]:
         "clients": list(stopped.clients),
         "x5t#S256": list(stopped.thumbprints),
         "last_used": stopped.last_used,
-        "tokens": {
-            "count": stopped.outstanding.count,
-            "until": stopped.outstanding.until,
-            "seconds": _tail_seconds(stopped),
-        },
     }
 
 

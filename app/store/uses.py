@@ -155,6 +155,11 @@ def expiring(conn: Connection, before: int) -> Sequence[UseRow]:
     return [UseRow(**row) for row in rows]
 
 
+def by_issuer(conn: Connection, issuer: str) -> Sequence[UseRow]:
+    """Every use of a certificate that bears this name (RFC 4514) as its issuer's, the last first."""
+    return _found(conn, select(certificate_uses).where(certificate_uses.c.issuer == issuer))
+
+
 def last_used_by_trust(
     conn: Connection, trust_set: str, issuer: str | None = None
 ) -> Sequence[UseRow]:

@@ -84,9 +84,9 @@ def test_two_look_alikes_at_once(desk: Desk) -> None:
 def test_a_repeated_action_is_quiet(desk: Desk) -> None:
     """Disabling what is disabled changes nothing and writes nothing."""
     clients.add(desk, "a", by_subject("san_uri", "urn:a"), Wishes())
-    assert clients.disable(desk, "a")
+    assert clients.disable(desk, "a").changed
     events = _events(desk)
-    assert not clients.disable(desk, "a")
+    assert not clients.disable(desk, "a").changed
     assert _events(desk) == events
 
 

@@ -139,14 +139,18 @@ def test_both_acts_are_audited(home: Path, stage: Stage, bot: str) -> None:
     done(home, "revoke", "cert", bot, "--reason", "lost")
     done(home, "revoke", "cert", bot, "--reason", "lost")
     done(home, "revoke", "undo", bot)
-    stopped, beside, back = (
-        one["body"] for one in done(home, "audit", "tail", "-n", "3")["entries"]
+    stopped, tokens, beside, back = (
+        one["body"] for one in done(home, "audit", "tail", "-n", "4")["entries"]
     )
     assert (stopped["event"], back["event"]) == ("certificate.denied", "certificate.allowed")
     assert beside["details"]["value"] == stopped["details"]["beside"]
     assert stopped["certificate"]["thumbprint"] == stage.bot.thumbprint
     assert stopped["details"]["note"] == "lost"
     assert (stopped["details"]["clients"], stopped["details"]["tokens"]) == (["bot"], 1)
+    assert (tokens["event"], tokens["details"]["because"]) == (
+        "tokens.revoked", "certificate.denied",
+    )  # fmt: skip
+    assert (tokens["details"]["tokens"], tokens["details"]["note"]) == (1, "lost")
     assert stopped["actor"]
     assert back["actor"]
 

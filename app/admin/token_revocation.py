@@ -1,0 +1,80 @@
+"""Revoking one token by its jti, whoever's it is."""
+
+from dataclasses import dataclass
+
+from app import clock
+from app.admin.desk import Desk
+from app.admin.problem import Problem
+from app.admin.reasons import checked_reason
+from app.audit import CertificateEvidence, TokensRevoked
+from app.store import audit, tokens
+from app.store.tokens import TokenRow
+
+MAX_JTI = 255
+"""Characters; ours have 28."""
+
+
+@dataclass(frozen=True, slots=True)
+class RevokedToken:
+    """A token, and what became of it."""
+
+    row: TokenRow
+    """As it was before."""
+    expired: bool
+    """It had run out anyway."""
+
+    @property
+    def changed(self) -> bool:
+        """Whether it was accepted until now."""
+        return self.row.revoked_at is None and not self.expired
+
+
+def revoke(desk: Desk, jti: str, *, reason: str = "", dry_run: bool = False) -> RevokedToken:
+    """Refuse this token from now on, in every process.
+
+    Raises:
+        Problem: no such token was issued here, or it expired so long ago that its record is gone.
+
+    """
+    checked_reason(reason)
+    now = clock.now()
+    with desk.db.read() if dry_run else desk.db.begin() as conn:
+        row = tokens.find(conn, jti) if len(jti) <= MAX_JTI else None
+        if row is None:
+            raise _unknown(jti)
+        found = RevokedToken(row, expired=row.expires_at <= now)
+        if found.changed and not dry_run:
+            tokens.revoke(conn, [jti], now)
+            audit.append_admin(
+                conn,
+                TokensRevoked(
+                    actor=desk.actor,
+                    client_id=row.client_id,
+                    certificate=CertificateEvidence(thumbprint=row.thumbprint),
+                    jti=jti,
+                    resource=row.resource,
+                    details={
+                        "because": "token",
+                        "tokens": 1,
+                        "tokens_until": row.expires_at,
+                        **({"note": reason} if reason else {}),
+                    },
+                ),
+            )
+    return found
+
+
+def _unknown(jti: str) -> Problem:
+    if jti.count(".") == 2:  # noqa: PLR2004 - header, payload, signature
+        return Problem(
+            "this is a token, not its jti",
+            seen=f"{len(jti)} characters with two dots",
+            expected="the jti alone; the token itself is nobody's business, not even a shell's",
+            action="certbound token inspect - reads it from standard input and shows its jti.",
+        )
+    return Problem(
+        "no token of this jti is recorded here",
+        seen=jti[:100],
+        expected="the jti of a token that this server issued and that has not run out",
+        action="certbound audit tail",
+    )
