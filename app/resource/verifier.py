@@ -210,7 +210,8 @@ _OF_REASON: dict[Reason | None, Verdict] = {
 
 def _verdict(confirmation: Mapping[str, Any], presented: Presented) -> Verdict:
     """Why `mtls.compare` refused."""
-    if set(confirmation) != {mtls.CONFIRMATION}:
+    thumbprint = confirmation.get(mtls.CONFIRMATION)
+    if set(confirmation) != {mtls.CONFIRMATION} or not isinstance(thumbprint, str):
         return Verdict.INVALID  # bound, but in a way that cannot be checked here
     if presented.thumbprint is None:
         return Verdict.NO_CERTIFICATE
