@@ -16,6 +16,7 @@ from app.admin.client_checks import (
     grants,
     refuse_alike,
     require_resources,
+    require_served,
     require_vouchers,
 )
 from app.admin.credential import digests
@@ -49,6 +50,16 @@ class Wishes:
 
 
 @dataclass(frozen=True, slots=True)
+class Sight:
+    """Which tokens a client may look at, beside its own."""
+
+    serves: Sequence[str] = ()
+    """Those for these resources, which it is the server of."""
+    everything: bool = False
+    """Every one, whatever it is for."""
+
+
+@dataclass(frozen=True, slots=True)
 class Added:
     """A registered client, and what its operator should look at."""
 
@@ -65,6 +76,8 @@ def add(
     identity: Identity,
     wishes: Wishes,
     labels: Labels | None = None,
+    *,
+    sight: Sight | None = None,
 ) -> Added:
     """Register a client.
 
@@ -74,13 +87,14 @@ def add(
             scope, resource or trust set is not known.
 
     """
-    row = _row(client_id, identity, wishes, labels or Labels())
+    row = _row(client_id, identity, wishes, labels or Labels(), sight or Sight())
     now = row.created_at
     sharing: dict[str, None] = {}
     with registry.change(desk.db) as conn:
         require_vouchers(row, trust.listed(conn))
         known = {one.url: one.scopes for one in resources.listed(conn)}
         require_resources(row, list(known))
+        require_served(row.serves, list(known))
         refuse_alike(row, clients.listed(conn))
         if not clients.add(conn, row):
             raise Problem(
@@ -218,7 +232,9 @@ def _require(client_id: str, row: ClientRow | None) -> ClientRow:
     return row
 
 
-def _row(client_id: str, identity: Identity, wishes: Wishes, labels: Labels) -> ClientRow:
+def _row(
+    client_id: str, identity: Identity, wishes: Wishes, labels: Labels, sight: Sight
+) -> ClientRow:
     if CLIENT_ID.fullmatch(client_id) is None:
         raise Problem(
             "this cannot be a client_id",
@@ -256,6 +272,8 @@ def _row(client_id: str, identity: Identity, wishes: Wishes, labels: Labels) -> 
         tenant=given.get("tenant", ""),
         risk=given.get("risk", ""),
         resource_class=given.get("resource_class", ""),
+        introspection="all" if sight.everything else "own",
+        serves=tuple(dict.fromkeys(sight.serves)),
     )
 
 
@@ -273,6 +291,8 @@ def _details(row: ClientRow, identity: Identity) -> dict[str, object]:
         details["spiffe_id"] = identity.spiffe_id
         details["trust_sets"] = list(row.trust_sets)
     details |= {name: text for name in LABELS if (text := getattr(row, name))}
+    if row.introspection == "all" or row.serves:
+        details |= {"introspection": row.introspection, "serves": list(row.serves)}
     if identity.credentials:
         details["credentials"] = digests(identity.credentials)
     if identity.jwks_uri is not None:

@@ -28,6 +28,7 @@ from app.errors import (
 )
 from app.grants import GRANTS, client_credentials
 from app.grants.request import GrantRequest, Policy
+from app.grants.resource_rules import examine_rules
 from app.jose.fetch import RemoteKeys
 from app.keys.ring import KeyRing
 from app.keys.seal import SealingError, SealingKey
@@ -60,6 +61,12 @@ class Diagnosis:
         return self.refusal.status if self.refusal else 200
 
     @property
+    def is_onlooker(self) -> bool:
+        """Whether nothing is refused but tokens, which this client was not registered to get."""
+        no_grant = self.client is not None and not self.client.grant_types
+        return no_grant and all(finding.passed for finding in self.findings)
+
+    @property
     def is_meant(self) -> bool:
         """Whether the certificate bears this client's name, or is or was registered for it."""
         if self.has_its_key:
@@ -89,6 +96,8 @@ class Examiner:
     trust_names: Sequence[str] = ()
     """Every trust set there is."""
 
+    resource: str | None = None
+    """What a token would be asked for; None: the default resource."""
     states: Mapping[str, str] = field(default_factory=dict)
     """By client: where this certificate stands with it, in words."""
 
@@ -228,18 +237,23 @@ class Examiner:
     def _request(
         self, exam: Examination, asking: AuthenticatedClient, crossings: tuple[str, ...]
     ) -> OAuthError | None:
-        """The plainest token request: no scope, no resource."""
+        """The plainest token request: no scope, and no resource unless one is asked about."""
         grant = client_credentials.GRANT_TYPE
+        parameters = {} if self.resource is None else {"resource": (self.resource,)}
         try:
             if grant not in asking.client.grant_types:
-                raise UnauthorizedClient
-            wish = GrantRequest(asking, {}, self.registry, self.policy, crossings)
+                raise _no_grant(exam, grant, asking.client)
+            wish = GrantRequest(asking, parameters, self.registry, self.policy, crossings)
             issue = GRANTS[grant].grant(wish)
         except OAuthError as refusal:
-            exam.findings.append(refusal.finding)
+            if asking.client.grant_types:
+                exam.findings.append(refusal.finding)
             return refusal
         scope = " ".join(issue.scope) or "no scope"
-        exam.note(Finding("request", f"{grant} for {issue.resource}, {scope}"))
+        for rule in examine_rules(self.registry.resources[issue.resource], asking.certificate):
+            exam.note(rule)
+        text = f"{grant} for {issue.resource}, {scope}, for {issue.lifetime} seconds at most"
+        exam.note(Finding("request", text))
         return None
 
 
@@ -250,6 +264,7 @@ def examiner(
     *,
     registered: CredentialRow | None = None,
     at: int | None = None,
+    resource: str | None = None,
 ) -> Examiner:
     """An examiner as of `at`, or now. Key sets of clients with a `jwks_uri` are fetched first.
 
@@ -280,8 +295,16 @@ def examiner(
         Gathering(desk, registry, rows.crls, peer, moment).run(wanted),
         moment,
         tuple(row.name for row in rows.trust_sets),
+        resource,
         states(desk, wanted, peer, moment),
     )
+
+
+def _no_grant(exam: Examination, grant: str, client: Client) -> UnauthorizedClient:
+    if not client.grant_types:
+        exam.note(Finding("grant", "none: it looks at tokens and gets none"))
+    expected = " or ".join(client.grant_types) or "no token request: it only looks at tokens"
+    return UnauthorizedClient(Finding("grant", grant, expected, reason=Reason.GRANT_NOT_ALLOWED))
 
 
 def search(examiner: Examiner) -> list[Diagnosis]:

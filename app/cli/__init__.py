@@ -29,6 +29,7 @@ NOUNS = (
     "ca",
     "trust",
     "resource",
+    "proxy",
     "token",
     "revoke",
     "key",

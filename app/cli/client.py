@@ -6,7 +6,7 @@ import typer
 
 from app.admin import clients, identity
 from app.admin.client_checks import Labels
-from app.admin.clients import Wishes
+from app.admin.clients import Sight, Wishes
 from app.admin.first_try import first_try
 from app.admin.identity import Identity
 from app.admin.life_cycle import life_cycle
@@ -15,6 +15,7 @@ from app.cli.client_options import (
     Cert,
     ClientId,
     Grant,
+    IntrospectAll,
     Jwks,
     JwksUri,
     Method,
@@ -27,6 +28,7 @@ from app.cli.client_options import (
     SanIp,
     SanUri,
     Scope,
+    Serves,
     SpiffeId,
     SubjectDn,
     Tenant,
@@ -61,6 +63,8 @@ def add(
     scope: Scope = None,
     resource: Resource = None,
     grant: Grant = None,
+    serves: Serves = None,
+    introspect_all: IntrospectAll = False,
     trust: Trust = None,
     spiffe_id: SpiffeId = None,
     tenant: Tenant = None,
@@ -86,8 +90,9 @@ def add(
         raise typer.BadParameter(f"must be {' or '.join(METHODS)}", param_hint="--method")
     labels = Labels(tenant, risk, resource_class)
     wishes = Wishes(grant or (), scope or (), resource or (), trust or ())
+    sight = Sight(serves or (), introspect_all)
     with desk_of(session) as desk:
-        added = clients.add(desk, client_id, who, wishes, labels)
+        added = clients.add(desk, client_id, who, wishes, labels, sight=sight)
         default = desk.settings.default_resource
         doubts = first_try(desk, client_id, cert[0]) if cert else ()
     file = cert[0] if cert else None
@@ -184,5 +189,6 @@ def remove(session: Session, client_id: ClientId) -> Page:
 
 verb(commands, "trust")(client_changes.trust)
 verb(commands, "label")(client_changes.label)
+verb(commands, "sight")(client_changes.sight)
 verb(commands, "match")(client_changes.match)
 verb(commands, "rehearse")(client_changes.rehearse)

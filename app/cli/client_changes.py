@@ -1,4 +1,4 @@
-"""``certbound client trust | label | match | rehearse``: changing a client, or trying a change."""
+"""``certbound client trust | label | sight | match | rehearse``: changing a client, or trying a change."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,17 +8,21 @@ import typer
 from app import telemetry
 from app.admin import client_changes, identity
 from app.admin.client_checks import Labels
-from app.admin.clients import name_text
+from app.admin.clients import Sight, name_text
 from app.admin.rehearsal import rehearse as rehearse_change
+from app.admin.sight import set_sight, sight_text
 from app.cli.client_options import (
     ClientId,
+    IntrospectAll,
     NewCertificate,
+    Own,
     ResourceClass,
     Risk,
     SanDns,
     SanEmail,
     SanIp,
     SanUri,
+    Serves,
     SpiffeId,
     SubjectDn,
     Tenant,
@@ -62,6 +66,26 @@ def label(
     page = Page({"client": client_members(row)})
     texts = {name: text or "none" for name, text in labels_of(row).items()}
     page.ok("client", client_id, **texts)
+    return page
+
+
+def sight(
+    session: Session,
+    client_id: ClientId,
+    *,
+    serves: Serves = None,
+    introspect_all: IntrospectAll = False,
+    own: Own = False,
+) -> Page:
+    """Say which tokens a client may look at; it counts from the next request on."""
+    if (serves is not None) + introspect_all + own != 1:
+        raise typer.BadParameter(
+            "give exactly one", param_hint="--serves URL..., --introspect-all or --own"
+        )
+    with desk_of(session) as desk:
+        row = set_sight(desk, client_id, Sight(serves or (), introspect_all))
+    page = Page({"client": client_members(row)})
+    page.ok("client", client_id, may_look_at=sight_text(row))
     return page
 
 

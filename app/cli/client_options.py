@@ -55,9 +55,23 @@ Resource = Annotated[
 Grant = Annotated[
     list[str] | None,
     typer.Option(
-        "--grant", metavar="GRANT", help="A grant it may use; default: client_credentials."
+        "--grant",
+        metavar="GRANT",
+        help="A grant it may use; default: client_credentials. none: it gets no tokens.",
     ),
 ]
+Serves = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--serves",
+        metavar="URL",
+        help="A resource it is the server of: it may look at their tokens; repeatable.",
+    ),
+]
+IntrospectAll = Annotated[
+    bool, typer.Option("--introspect-all", help="It may look at every token, whatever it is for.")
+]
+Own = Annotated[bool, typer.Option("--own", help="It may look at its own tokens only.")]
 Trust = Annotated[
     list[str] | None,
     typer.Option(

@@ -8,6 +8,7 @@ from app import clock
 from app.admin.clients import Added, name_text
 from app.admin.identity import Identity
 from app.admin.life_cycle import LifeCycle
+from app.admin.sight import OWN, sight_text
 from app.cli.certificate_pages import add_overlap, add_standing, standing_members
 from app.cli.dates import until
 from app.cli.findings import add_doubts
@@ -83,6 +84,12 @@ def added(
 def _allowed(page: Page, new: Added, default_resource: str) -> None:
     """What it may have, where it belongs, and what to look at."""
     row = new.row
+    if not row.grants:
+        page.fact("grants", "none: it gets no tokens")
+    if sight_text(row) != OWN:
+        page.fact("may look at", sight_text(row))
+    if not row.grants:
+        return
     if row.scopes:
         page.fact("scopes", " ".join(row.scopes))
     else:
@@ -101,7 +108,7 @@ def overview(session: Session, rows: Sequence[ClientRow]) -> Page:
     """All clients, one line each."""
     page = Page({"clients": [client_members(row) for row in rows]})
     for row in rows:
-        how = row.auth_method
+        how = row.auth_method + (f", looks at {sight_text(row)}" if sight_text(row) != OWN else "")
         if name_text(row):
             how += f", {name_text(row)}"
         if row.disabled_at is None:
@@ -138,7 +145,8 @@ def details(session: Session, cycle: LifeCycle) -> Page:
         page.fact("may be vouched for by", f"trust set {', '.join(row.trust_sets)}")
     if row.jwks_uri is not None:
         page.fact("keys are read from", row.jwks_uri)
-    page.fact("grants", " ".join(row.grants))
+    page.fact("grants", " ".join(row.grants) or "none: it gets no tokens")
+    page.fact("may look at", sight_text(row))
     page.fact("scopes", " ".join(row.scopes) or "none")
     page.fact("resources", " ".join(row.resources) or "the default one")
     for name, text in labels_of(row).items():
@@ -167,6 +175,8 @@ def client_members(row: ClientRow) -> dict[str, Any]:
         "scope": " ".join(row.scopes),
         "resources": list(row.resources),
         "trust_sets": list(row.trust_sets),
+        "introspection": row.introspection,
+        "serves": list(row.serves),
         "spiffe_id": row.spiffe_id,
         **labels_of(row),
         "disabled": row.disabled_at is not None,

@@ -30,15 +30,22 @@ Client = Annotated[
     str | None,
     typer.Option("--client", metavar="ID", help="As this client; without it, every one is tried."),
 ]
+Resource = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL", help="What it would ask a token for; without it, the default resource."
+    ),
+]
 
 
 @verb(commands, "cert")
-def cert(session: Session, file: File, *, client: Client = None) -> Page:
+def cert(session: Session, file: File, *, client: Client = None, resource: Resource = None) -> Page:
     """Run the token endpoint's checks on a certificate: seen, expected, do this."""
     chain = read_chain(file)
     telemetry.configure("console", "error")  # a failed fetch is told below, not logged
     with desk_of(session) as desk:
-        examiner = doctor.examiner(desk, chain, None if client is None else [client])
+        asked = None if client is None else [client]
+        examiner = doctor.examiner(desk, chain, asked, resource=resource)
         if client is not None:
             return _one(session, file, examiner.diagnose(client))
         found = doctor.search(examiner)
@@ -102,6 +109,9 @@ def _answer(page: Page, diagnosis: Diagnosis) -> None:
     """The last line: what the wire would say."""
     if diagnosis.refusal is None:
         page.ok("the token endpoint would answer", "200, a token bound to this certificate")
+        return
+    if diagnosis.is_onlooker:
+        page.ok("the introspection endpoint would answer", "200, for it is recognised")
         return
     page.code = REFUSED
     problems = sum(not finding.passed for finding in diagnosis.findings)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from app.admin.client_checks import NO_GRANT
 from app.admin.clients import DEFAULT_TRUST
 from app.cli.page import Page
 from app.cli.session import Session, advice
@@ -58,7 +59,7 @@ def members(findings: Sequence[Finding]) -> list[dict[str, Any]]:
 def filled_in(finding: Finding, client_id: str, file: Path, client: Client | None) -> Finding:
     """The finding with the placeholders of its advice replaced by what this command knows.
 
-    A client that is to be registered anew keeps its trust sets, scopes, resources and grants.
+    A client that is to be registered anew keeps its trust sets, scopes, resources, grants and sight.
     """
     name, who = shlex.quote(str(file)), shlex.quote(client_id)
     kept = _kept(client) if client else ""
@@ -83,11 +84,15 @@ def filled_in(finding: Finding, client_id: str, file: Path, client: Client | Non
 
 
 def _kept(client: Client) -> str:
-    grants = () if client.grant_types == (client_credentials.GRANT_TYPE,) else client.grant_types
+    grants = client.grant_types or (NO_GRANT,)
+    if grants == (client_credentials.GRANT_TYPE,):
+        grants = ()
     return (
         _options("--scope", client.scopes)
         + _options("--resource", client.resources)
         + _options("--grant", grants)
+        + _options("--serves", client.serves)
+        + (" --introspect-all" if client.sees_all else "")
     )
 
 
