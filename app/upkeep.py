@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from app import clock
+from app.admin.cascade import revoke_listed
 from app.audit import CertificateEvidence, CertificateExpiring, CrlReplaced
 from app.clients.bundles import LOOK_INTERVAL, Bundles
 from app.config import Settings
@@ -186,6 +187,7 @@ def deliver(database: Database, trust_set: TrustSet, crl: LoadedCrl, der: bytes)
         if not crls.replace_crl(conn, row, der):
             return False
         audit.append_admin(conn, CrlReplaced(actor="server", details=details))
+        revoke_listed(conn, "server", trust_set.name, crl, row.loaded_at)
     return True
 
 

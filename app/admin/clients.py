@@ -152,7 +152,7 @@ def disable(desk: Desk, client_id: str, *, reason: str = "", dry_run: bool = Fal
             audit.append_admin(conn, event)
         # Of one that was disabled before too: an older release left its tokens.
         cause = Cause(ClientDisabled.name, reason)
-        return Disabled(changed, revoke_tokens(conn, desk, cause, now, client_id=client_id))
+        return Disabled(changed, revoke_tokens(conn, desk.actor, cause, now, client_id=client_id))
 
 
 def enable(desk: Desk, client_id: str) -> bool:
@@ -185,7 +185,7 @@ def remove(desk: Desk, client_id: str) -> Outstanding:
             raise unknown(client_id)
         audit.append_admin(conn, ClientRemoved(actor=desk.actor, client_id=client_id))
         cause = Cause(ClientRemoved.name)
-        return revoke_tokens(conn, desk, cause, clock.now(), client_id=client_id)
+        return revoke_tokens(conn, desk.actor, cause, clock.now(), client_id=client_id)
 
 
 def listed(desk: Desk) -> Sequence[ClientRow]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app import clock
+from app.admin.cascade import revoke_listed
 from app.admin.desk import Desk
 from app.admin.files import read
 from app.admin.problem import Problem
@@ -24,6 +25,7 @@ from app.pki.crl_entries import serial_key
 from app.pki.crl_store import AT_ONCE
 from app.store import audit, crls, registry, trust, uses
 from app.store.crls import CrlRow
+from app.store.tokens import Outstanding
 from app.store.trust import TrustSetRow
 from app.store.uses import UseRow
 
@@ -41,6 +43,8 @@ class Loaded:
     """Why it shows the past only; None: it is fresh."""
     stops: tuple[UseRow, ...]
     """Certificates it revokes that clients were seen with and that are in date still."""
+    tokens: Outstanding
+    """Unexpired tokens bound to certificates it revokes: revoked with it, if the set asks lists."""
 
     @property
     def soon(self) -> bool:
@@ -94,8 +98,11 @@ def load(desk: Desk, name: str, path: Path) -> Loaded:
             "sha256": row.digest,
         }
         audit.append_admin(conn, CrlReplaced(actor=desk.actor, details=details))
+        gone = Outstanding(count=0, until=None)
+        if known.revocation.mode == "crl":
+            gone = revoke_listed(conn, desk.actor, name, judged, now)
     stale = judged.stale(now, known.revocation.max_staleness)
-    return Loaded(row, dn.shown(judged.issuer), before, known, stale, stops)
+    return Loaded(row, dn.shown(judged.issuer), before, known, stale, stops, gone)
 
 
 def _judged(path: Path, known: TrustSetRow, data: bytes, now: int) -> LoadedCrl:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app import clock
-from app.admin.cascade import Cause, revoke_tokens
+from app.admin.cascade import LONGEST, Cause, revoke_tokens
 from app.admin.denial_target import (
     Target,
     as_key,
@@ -98,7 +98,7 @@ def deny(
         refuse_authority(kind, target.value(kind) or digest, sets)
         value = target.required(kind)
         beside = _beside(kind, target, sets)
-        thumbprints = _thumbprints(target, (*used, *_below(conn, target)), registered)
+        thumbprints = _thumbprints(target, (*used, *_below(conn, target, now)), registered)
         known = {row.client_id for row in clients.listed(conn)}
         present = {
             (row.kind, row.value)
@@ -122,7 +122,7 @@ def deny(
             audit.append_admin(conn, _event(desk, stopped, reason))
         if not dry_run:  # of one that was denied before too: an older release left its tokens
             cause = Cause(CertificateDenied.name, reason)
-            revoke_tokens(conn, desk, cause, now, thumbprints=thumbprints)
+            revoke_tokens(conn, desk.actor, cause, now, thumbprints=thumbprints)
     return stopped
 
 
@@ -217,9 +217,14 @@ _MARK = re.compile(r"\(with certificate [A-Za-z0-9_-]{43}\)$")
 KINDS: tuple[Kind, ...] = ("thumbprint", "spki", "issuer_serial")
 
 
-def _below(conn: Transaction, target: Target) -> Sequence[UseRow]:
-    """Uses of what a CA issued itself, as its name says: their tokens may rest on it alone."""
-    return uses.by_issuer(conn, target.subject) if target.is_ca and target.subject else ()
+def _below(conn: Transaction, target: Target, now: int) -> Sequence[UseRow]:
+    """Uses of what a CA issued itself, as its name says, as long ago as a token may live.
+
+    Their tokens may rest on it alone.
+    """
+    if not target.is_ca or not target.subject:
+        return ()
+    return uses.by_issuer(conn, target.subject, since=now - LONGEST)
 
 
 def _holders(used: Sequence[UseRow], registered: Sequence[CredentialRow]) -> set[str]:

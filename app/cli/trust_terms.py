@@ -14,6 +14,7 @@ from app.cli.dates import duration, until
 from app.cli.desk import desk_of
 from app.cli.page import REFUSED, Page
 from app.cli.session import Session
+from app.cli.tail import add_tail
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The trust set.")]
 Patterns = Annotated[
@@ -117,6 +118,7 @@ def crl(session: Session, name: Name, file: Crl) -> Page:
     """Load a CRL into a set, in place of the CA's older one; anything less is refused."""
     with desk_of(session) as desk:
         loaded = crl_file.load(desk, name, file)
+        ttl = desk.settings.status_list_ttl
     row, policy = loaded.row, loaded.policy.revocation
     page = Page(
         {
@@ -146,7 +148,9 @@ def crl(session: Session, name: Name, file: Crl) -> Page:
             subject=use.subject,
             last_used=until(use.last_used),
         )
-    if policy.mode != "crl":
+    if policy.mode == "crl":
+        add_tail(page, loaded.tokens, ttl)
+    else:
         page.warn("not asked", f"revocation of {name} is {trust_pages.policy_text(policy)}")
         page.command("have it asked", *session.certbound("trust", "revocation", name, "crl"))
     return page

@@ -1,21 +1,24 @@
 """Stopping somebody on both databases: the tokens go in the same transaction, and only theirs."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from app import clock
+from app import clock, upkeep
 from app.admin import clients, denial, token_revocation, trust
 from app.admin.clients import Wishes
 from app.admin.desk import Desk
 from app.admin.identity import by_subject
 from app.config import load
 from app.pki import devca
+from app.pki.anchors import TrustSet
+from app.pki.crl import load_for
 from app.store import audit, tokens, uses
 from app.store.engine import Database
 from app.store.tokens import Outstanding
-from tests.kit import ca
+from tests.kit import ca, crls
 from tests.store.decisions import token, use
 
 
@@ -107,3 +110,21 @@ def test_a_removed_client_leaves_none(desk: Desk) -> None:
     gone = clients.remove(desk, "bot")
     assert isinstance(gone, Outstanding)
     assert (gone.count, left(desk)) == (3, 0)
+
+
+def test_a_fetched_list_takes_tokens_along(desk: Desk) -> None:
+    """By issuer, number and trust set; the audit names the server, and a copy changes nothing."""
+    now = clock.now()
+    authority = ca.root(ca.name(("CN", "lists")), ca.key(label="lists"), now)
+    issued(desk, 2, thumbprint="listed", issuer="CN=lists")
+    issued(desk, 1, thumbprint="of another CA", issuer="CN=other")
+    trust_set = TrustSet("default", (authority.certificate,))
+    der = crls.crl(authority, now, [0x2A], count=1)
+    for _ in range(2):
+        assert upkeep.deliver(desk.db, trust_set, load_for(trust_set, der), der)
+        assert left(desk) == 1
+    with desk.db.read() as conn:
+        events = [json.loads(row.body) for row in audit.tail(conn, 2)]
+    assert [each["event"] for each in events] == ["crl.replaced", "tokens.revoked"]
+    assert (events[1]["actor"], events[1]["details"]["tokens"]) == ("server", 2)
+    assert events[1]["details"]["because"] == "crl.replaced"

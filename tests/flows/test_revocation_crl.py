@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from app import clock
+from app.store import tokens as stored
 from tests.kit import ca, crls, placing, tokens
 from tests.kit.ca import Authority
 from tests.kit.crls import DAY, number, serial_of
@@ -43,6 +44,12 @@ def listed(server: Running, name: str) -> Listed:
     der = placing.place(server, name, authority)
     server.certbound("client", "add", name, "--subject-dn", f"CN={name}", "--trust", name)
     return Listed(server, name, authority, serial_of(der))
+
+
+def alive(server: Running, client_id: str) -> int:
+    """How many of its tokens are neither expired nor revoked."""
+    with server.desk() as desk, desk.db.read() as conn:
+        return stored.outstanding(conn, clock.now(), client_id=client_id).count
 
 
 def test_a_list_replaced_on_an_open_connection(server: Running) -> None:
@@ -85,6 +92,25 @@ def test_the_command_names_who_is_stopped(server: Running) -> None:
             ("named-by-list", thumbprint)
         ]
         assert reason(server, ask()) == "revoked"
+
+
+def test_tokens_go_with_the_certificate(server: Running) -> None:
+    """A list that is asked revokes the tokens of what it lists, and no others; one that is not, none."""
+    us, other = listed(server, "listed-tokens"), listed(server, "other-tokens")
+    us.publish(1)
+    with live(server, us.name) as ask, live(server, other.name) as ask_other:
+        assert (ask().status, ask_other().status) == (200, 200)
+        us.publish(2, us.serial)
+        assert (alive(server, us.name), alive(server, other.name)) == (1, 1), "nobody asks it"
+        us.policy("crl")
+        file = placing.crl_file(
+            server, us.name, crls.crl(us.authority, clock.now(), [us.serial], count=3)
+        )
+        page = server.certbound_json("trust", "crl", us.name, str(file))
+        assert page["tokens"]["count"] == 1
+        assert (alive(server, us.name), alive(server, other.name)) == (0, 1)
+    entry = server.certbound_json("audit", "tail", "-n", "1")["entries"][0]["body"]
+    assert entry["details"]["because"] == "crl.replaced"
 
 
 def test_a_stale_list_fails_as_the_policy_says(server: Running) -> None:
