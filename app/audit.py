@@ -37,7 +37,7 @@ class CertificateEvidence:
     tls_version: str | None = None
     cipher: str | None = None
     termination: str = "direct"
-    """Where TLS ended: ``direct`` or a proxy's registered name."""
+    """Where TLS ended: ``direct``, a proxy's registered name, or ``reported``: a resource says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
