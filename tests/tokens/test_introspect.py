@@ -244,6 +244,7 @@ def test_an_active_answer_says_these_members_and_no_others() -> None:
         ("é", "other_certificate", "binding_mismatch"),
         (None, "no_certificate", "no_certificate"),
     ],
+    ids=["holder", "another", "no ASCII", "none"],
 )
 def test_whose_certificate_it_came_with(seen: str | None, verdict: str, reason: str | None) -> None:
     """The verdict, its audit entry, and active only for the holder."""
