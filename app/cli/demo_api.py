@@ -18,7 +18,10 @@ from app.config import Settings
 from app.demo import Place
 from app.tls.context import CertificateFileError
 
-Port = Annotated[int, typer.Option(min=0, max=65535, help="Where it listens; 0: a free port.")]
+Port = Annotated[
+    int,
+    typer.Option(metavar="PORT", min=0, max=65535, help="Where it listens; 0: a free port."),
+]
 Ca = Annotated[
     Path | None,
     typer.Option(
@@ -75,8 +78,8 @@ def _announcement(session: Session, settings: Settings, addresses: list[tuple[st
     page.ok("takes tokens for", settings.default_resource, issued_by=settings.issuer)
     folder = directory(settings)
     if (folder / f"{CLIENT_ID}.key").exists():
-        pair = ("--cert", shown(folder / f"{CLIENT_ID}.crt"))
-        pair += ("--key", shown(folder / f"{CLIENT_ID}.key"))
+        file = folder / f"{CLIENT_ID}.crt"
+        pair = ("--cert", shown(file), "--key", shown(file.with_suffix(".key")))
         get = command_line(session.certbound("token", "get", *pair, "--raw"))
         page.shell("get a token, in another terminal", f"TOKEN=$({get})")
         page.shell("use it with its certificate", _curl(folder, CLIENT_ID, url))
@@ -87,6 +90,8 @@ def _announcement(session: Session, settings: Settings, addresses: list[tuple[st
 
 def _curl(folder: Path, name: str, url: str) -> str:
     """The token stands in a variable, which a shell must see between double quotes."""
-    words = ("curl", "--cacert", shown(folder / "ca.crt"), "--cert", shown(folder / f"{name}.crt"))
-    words += ("--key", shown(folder / f"{name}.key"))
+    words = (
+        *("curl", "--cacert", shown(folder / "ca.crt")),
+        *("--cert", shown(folder / f"{name}.crt"), "--key", shown(folder / f"{name}.key")),
+    )
     return f'{command_line(words)} -H "Authorization: Bearer $TOKEN" {command_line((url,))}'
