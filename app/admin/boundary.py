@@ -28,11 +28,11 @@ def judge(
 
     """
     own = next(row for row in holders if row.client_id == client.client_id)
-    # Within one second the order is not known: whoever registers now came later.
+    # No two claims of one key have the same time (`holders.claim`), within one second neither.
     others = [
         row
         for row in holders
-        if row.client_id != client.client_id and (later_too or row.first_seen <= own.first_seen)
+        if row.client_id != client.client_id and (later_too or row.first_seen < own.first_seen)
     ]
     for other in others:
         if policy == "refuse" or (policy == "tenant" and other.tenant != client.tenant):
