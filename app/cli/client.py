@@ -18,17 +18,12 @@ from app.cli.client_options import (
     Jwks,
     JwksUri,
     Method,
+    NameOptions,
     PublicKey,
     Resource,
     ResourceClass,
     Risk,
-    SanDns,
-    SanEmail,
-    SanIp,
-    SanUri,
     Scope,
-    SpiffeId,
-    SubjectDn,
     Tenant,
     Trust,
 )
@@ -49,11 +44,7 @@ def add(
     *,
     method: Method = tls_client_auth.NAME,
     cert: Cert = None,
-    subject_dn: SubjectDn = None,
-    san_dns: SanDns = None,
-    san_uri: SanUri = None,
-    san_ip: SanIp = None,
-    san_email: SanEmail = None,
+    named: NameOptions,
     public_key: PublicKey = None,
     jwks: Jwks = None,
     jwks_uri: JwksUri = None,
@@ -61,25 +52,16 @@ def add(
     resource: Resource = None,
     grant: Grant = None,
     trust: Trust = None,
-    spiffe_id: SpiffeId = None,
     tenant: Tenant = None,
     risk: Risk = None,
     resource_class: ResourceClass = None,
 ) -> Page:
     """Register a client by exactly one way to recognise it."""
-    subjects = {
-        "subject_dn": subject_dn,
-        "san_dns": san_dns,
-        "san_uri": san_uri,
-        "san_ip": san_ip,
-        "san_email": san_email,
-    }
-    chosen = [(name, text) for name, text in subjects.items() if text is not None]
     if method == tls_client_auth.NAME:
         _refuse(method, public_key=public_key, jwks=jwks, jwks_uri=jwks_uri)
-        who = _pki(client_id, cert or [], chosen, spiffe_id)
+        who = named.identity(client_id, cert or [])
     elif method == self_signed_tls_client_auth.NAME:
-        _refuse(method, spiffe_id=spiffe_id, **dict(chosen))
+        _refuse(method, **named.given())
         who = _own(cert or [], public_key, jwks, jwks_uri)
     else:
         raise typer.BadParameter(f"must be {' or '.join(METHODS)}", param_hint="--method")
@@ -91,19 +73,6 @@ def add(
         doubts = first_try(desk, client_id, cert[0]) if cert else ()
     file = cert[0] if cert else None
     return client_pages.added(session, added, who, default, file, doubts=doubts)
-
-
-def _pki(
-    client_id: str, cert: list[Path], chosen: list[tuple[str, str]], spiffe_id: str | None
-) -> Identity:
-    found = identity.by_names(client_id, cert, chosen, spiffe_id)
-    if found is None:
-        raise typer.BadParameter(
-            "give exactly one of --cert FILE, --subject-dn, --san-dns, --san-uri, --san-ip, "
-            "--san-email (RFC 8705 section 2.1.2), or --spiffe-id",
-            param_hint=tls_client_auth.NAME,
-        )
-    return found
 
 
 def _own(

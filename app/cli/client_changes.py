@@ -6,21 +6,16 @@ from typing import Annotated
 import typer
 
 from app import telemetry
-from app.admin import client_changes, identity
+from app.admin import client_changes
 from app.admin.client_checks import Labels
 from app.admin.clients import name_text
 from app.admin.rehearsal import rehearse as rehearse_change
 from app.cli.client_options import (
     ClientId,
+    NameOptions,
     NewCertificate,
     ResourceClass,
     Risk,
-    SanDns,
-    SanEmail,
-    SanIp,
-    SanUri,
-    SpiffeId,
-    SubjectDn,
     Tenant,
     TrustNames,
 )
@@ -70,29 +65,10 @@ def match(
     client_id: ClientId,
     *,
     cert: Certificate = None,
-    subject_dn: SubjectDn = None,
-    san_dns: SanDns = None,
-    san_uri: SanUri = None,
-    san_ip: SanIp = None,
-    san_email: SanEmail = None,
-    spiffe_id: SpiffeId = None,
+    named: NameOptions,
 ) -> Page:
     """Recognise a client by another name from the next request on; all else stays as it is."""
-    subjects = {
-        "subject_dn": subject_dn,
-        "san_dns": san_dns,
-        "san_uri": san_uri,
-        "san_ip": san_ip,
-        "san_email": san_email,
-    }
-    chosen = [(name, text) for name, text in subjects.items() if text is not None]
-    who = identity.by_names(client_id, [] if cert is None else [cert], chosen, spiffe_id)
-    if who is None:
-        raise typer.BadParameter(
-            "give exactly one of --cert FILE, --subject-dn, --san-dns, --san-uri, --san-ip, "
-            "--san-email (RFC 8705 section 2.1.2), or --spiffe-id",
-            param_hint="name",
-        )
+    who = named.identity(client_id, [] if cert is None else [cert])
     with desk_of(session) as desk:
         row = client_changes.rename(desk, client_id, who)
     page = Page({"client": client_members(row)})

@@ -1,11 +1,15 @@
-"""What the commands about clients take."""
+"""What the commands about clients take, and the one name that they read from it."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from app.clients.methods import METHODS
+from app.admin import identity
+from app.admin.identity import Identity
+from app.clients.methods import METHODS, tls_client_auth
 
 ClientId = Annotated[
     str, typer.Argument(metavar="ID", help="client_id: letters, digits and . _ : / @ + -")
@@ -89,3 +93,41 @@ NewCertificate = Annotated[
         metavar="NEWCERT", help="The new certificate, then its intermediates, PEM or DER."
     ),
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class NameOptions:
+    """The ways to name a client by what its certificates bear (RFC 8705 section 2.1.2, SPIFFE)."""
+
+    subject_dn: SubjectDn = None
+    san_dns: SanDns = None
+    san_uri: SanUri = None
+    san_ip: SanIp = None
+    san_email: SanEmail = None
+    spiffe_id: SpiffeId = None
+
+    def given(self) -> dict[str, str]:
+        """Those that were given, by parameter."""
+        names = self.__slots__
+        return {name: text for name in names if (text := getattr(self, name)) is not None}
+
+    def identity(self, client_id: str, certificates: Sequence[Path]) -> Identity:
+        """How the client is recognised: by exactly one of these or of `certificates`.
+
+        A SPIFFE ID may stand beside another name.
+
+        Raises:
+            typer.BadParameter: none or several are given.
+            Problem: the one given is no such name.
+
+        """
+        subjects = self.given()
+        spiffe_id = subjects.pop("spiffe_id", None)
+        found = identity.by_names(client_id, certificates, list(subjects.items()), spiffe_id)
+        if found is None:
+            raise typer.BadParameter(
+                "give exactly one of --cert FILE, --subject-dn, --san-dns, --san-uri, --san-ip, "
+                "--san-email (RFC 8705 section 2.1.2), or --spiffe-id",
+                param_hint=tls_client_auth.NAME,
+            )
+        return found
