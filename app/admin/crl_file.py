@@ -2,8 +2,8 @@
 
 Guarantees that a list which its CA did not sign, that is older than the one at hand, or of a kind
 whose silence proves nothing (delta, indirect) changes nothing; a good one counts from the next
-request on, in every process; one of more than `AT_ONCE` entries within seconds, when each process
-has parsed it (`Loaded.soon`). Until then the list before it counts.
+request on, in every process, however long it is: requests of its trust set wait until the process
+has parsed it.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,6 @@ from app.pki import dn
 from app.pki.anchors import TrustSet, material
 from app.pki.crl import LoadedCrl
 from app.pki.crl_entries import serial_key
-from app.pki.crl_store import AT_ONCE
 from app.store import audit, crls, registry, trust, uses
 from app.store.crls import CrlRow
 from app.store.trust import TrustSetRow
@@ -41,11 +40,6 @@ class Loaded:
     """Why it shows the past only; None: it is fresh."""
     stops: tuple[UseRow, ...]
     """Certificates it revokes that clients were seen with and that are in date still."""
-
-    @property
-    def soon(self) -> bool:
-        """Whether it counts only within seconds, and not from the next request on."""
-        return self.row.entries > AT_ONCE
 
 
 def load(desk: Desk, name: str, path: Path) -> Loaded:

@@ -125,7 +125,7 @@ def crl(session: Session, name: Name, file: Crl) -> Page:
             "crl": trust_pages.crl_members(row),
             "replaced": trust_pages.crl_members(loaded.replaced) if loaded.replaced else None,
             "stale": loaded.stale,
-            "counts": "within seconds" if loaded.soon else "at once",
+            "counts": "at once",
             "stops": [
                 {"client_id": use.client_id, "x5t#S256": use.thumbprint, "subject": use.subject}
                 for use in loaded.stops
@@ -136,8 +136,6 @@ def crl(session: Session, name: Name, file: Crl) -> Page:
     trust_pages.add_crl(page, row, policy)
     if loaded.replaced is not None:
         page.fact("replaced", f"number {loaded.replaced.number}")
-    if loaded.soon:
-        page.warn("counts", "within seconds: it is long, and each process reads it first")
     for use in loaded.stops:
         page.bad(
             use.client_id,

@@ -19,7 +19,13 @@ from app.endpoints.door import (
     credentials,
     refused,
 )
-from app.endpoints.wanted import HoldersWanted, KeySetWanted, StatusWanted, Wanted
+from app.endpoints.wanted import (
+    HoldersWanted,
+    KeySetWanted,
+    RevocationOrWanted,
+    StatusWanted,
+    Wanted,
+)
 from app.errors import (
     Examination,
     Finding,
@@ -105,9 +111,8 @@ def decide(
         if client is not None and not client.disabled and registry.asks_ocsp:
             want(StatusWanted(client, registry))
         try:
-            asking = authenticate(
-                exam, registry, presented, keys_for, now, revocation=door.revocation
-            )
+            known = RevocationOrWanted(door.revocation, registry, want)
+            asking = authenticate(exam, registry, presented, keys_for, now, revocation=known)
             crossings = _examine_boundary(exam, door, registry, asking)
         except Refused as verdict:
             raise InvalidClient(verdict.finding) from verdict
@@ -128,12 +133,11 @@ def _examine_boundary(
     exam: Examination, door: Door, registry: Registry, asking: AuthenticatedClient
 ) -> tuple[str, ...]:
     """Who else holds this key, as the database has it; what is only to be reported."""
-    client = asking.client
     spki_sha256 = asking.certificate.spki_sha256
-    holders = door.key_holders.known(spki_sha256, client.client_id, registry.version)
+    holders = door.key_holders.known(spki_sha256, asking.client.client_id, registry.version)
     if holders is None:  # whatever was sought: without it there is no decision
         raise HoldersWanted(asking, registry)
-    return tuple(examine_holders(exam, registry, client, holders, door.policy.boundary))
+    return tuple(examine_holders(exam, registry, asking, holders, door.policy.boundary))
 
 
 def _grant(name: str, parameters: Form, request: GrantRequest) -> Issue:
