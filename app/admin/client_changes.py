@@ -17,7 +17,7 @@ from app.admin.problem import Problem
 from app.audit import ClientChanged
 from app.clients.methods import tls_client_auth
 from app.pki import names as pki_names
-from app.store import audit, clients, credentials, holders, registry, trust, uses
+from app.store import audit, clients, credentials, registry, trust, uses
 from app.store.clients import ClientRow
 
 
@@ -46,7 +46,8 @@ def label(desk: Desk, client_id: str, labels: Labels) -> ClientRow:
     """Give the client these labels; the others stay. Its keys move to the new tenant with it.
 
     Raises:
-        Problem: unknown client, a malformed label, or a key of it is held across the new boundary.
+        Problem: unknown client, a malformed label, or a key or certificate of it is of another
+            tenant.
 
     """
     given = labels.given()
@@ -57,12 +58,15 @@ def label(desk: Desk, client_id: str, labels: Labels) -> ClientRow:
             raise unknown(client_id)
         changed = replace(row, tenant=given.get("tenant", row.tenant))
         clients.label(conn, client_id, now, **given)
-        keys = {one.spki_sha256 for one in credentials.of_client(conn, client_id)}
+        policy = desk.settings.boundary_policy
+        registered = credentials.of_client(conn, client_id)
+        for one in registered:
+            if one.state == "active":
+                boundary.judge_credential(changed, one, policy)
+        keys = {one.spki_sha256 for one in registered}
         keys |= {use.spki_sha256 for use in uses.of_client(conn, client_id)}
         for key in sorted(keys):
-            held = holders.of_key(conn, key)
-            if any(one.client_id == client_id for one in held):
-                boundary.judge(changed, held, desk.settings.boundary_policy, later_too=True)
+            boundary.judge(conn, changed, key, policy, later_too=True)
         event = ClientChanged(actor=desk.actor, client_id=client_id, details={"labels": given})
         audit.append_admin(conn, event)
         return clients.find(conn, client_id) or changed

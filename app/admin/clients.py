@@ -5,8 +5,8 @@ trust sets and resources that exist, and that each change and its audit entry ar
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from app import clock
 from app.admin import boundary
@@ -17,7 +17,7 @@ from app.admin.client_checks import (
     require_resources,
     require_vouchers,
 )
-from app.admin.credential import digests
+from app.admin.credential import Keeping, digests
 from app.admin.desk import Desk
 from app.admin.identity import Identity
 from app.admin.problem import Problem
@@ -54,6 +54,8 @@ class Added:
     """Granted, but no resource of the client knows them: no token will carry them yet."""
     shares_keys_with: tuple[str, ...] = ()
     """Clients that hold one of its keys already: reported, not refused, as the settings say."""
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """Custody and owner of its certificates and keys, as far as given."""
 
 
 def add(
@@ -62,8 +64,10 @@ def add(
     identity: Identity,
     wishes: Wishes,
     labels: Labels | None = None,
+    *,
+    keeping: Keeping | None = None,
 ) -> Added:
-    """Register a client.
+    """Register a client; `keeping` is noted of each certificate and key that it is registered with.
 
     Raises:
         Problem: the identifier is malformed or taken, the subject looks like another client's in
@@ -72,6 +76,7 @@ def add(
 
     """
     row = _row(client_id, identity, wishes, labels or Labels())
+    notes = _notes(identity, keeping or Keeping())
     now = row.created_at
     sharing: dict[str, None] = {}
     with registry.change(desk.db) as conn:
@@ -87,13 +92,15 @@ def add(
                 action=f"certbound client show {client_id}",
             )
         for credential in identity.credentials:
-            credentials.add(conn, credential.row(client_id, now))
+            credentials.add(conn, credential.row(client_id, now, notes=notes))
             key = credential.spki_sha256
-            rows = holders.claim(conn, key, client_id, row.tenant, now)
-            sharing |= dict.fromkeys(boundary.judge(row, rows, desk.settings.boundary_policy))
+            holders.claim(conn, key, client_id, row.tenant, now)
+            sharing |= dict.fromkeys(boundary.judge(conn, row, key, desk.settings.boundary_policy))
         audit.append_admin(
             conn,
-            ClientAdded(actor=desk.actor, client_id=client_id, details=_details(row, identity)),
+            ClientAdded(
+                actor=desk.actor, client_id=client_id, details=_details(row, identity) | notes
+            ),
         )
     usable = {
         scope
@@ -101,7 +108,7 @@ def add(
         for scope in known.get(url, ())
     }
     unknown_scopes = tuple(scope for scope in row.scopes if scope not in usable)
-    return Added(row, unknown_scopes, tuple(sharing))
+    return Added(row, unknown_scopes, tuple(sharing), notes)
 
 
 def disable(desk: Desk, client_id: str) -> bool:
@@ -232,6 +239,18 @@ def _row(client_id: str, identity: Identity, wishes: Wishes, labels: Labels) -> 
         risk=given.get("risk", ""),
         resource_class=given.get("resource_class", ""),
     )
+
+
+def _notes(identity: Identity, keeping: Keeping) -> dict[str, str]:
+    given = keeping.given()
+    if given and not identity.credentials:
+        raise Problem(
+            "custody and owner have no meaning for this client",
+            seen=" and ".join(f"--{name}" for name in given),
+            expected="a certificate or key that is registered; this client is known by "
+            + ("its jwks_uri" if identity.jwks_uri is not None else "a name from a CA"),
+        )
+    return given
 
 
 def _details(row: ClientRow, identity: Identity) -> dict[str, object]:

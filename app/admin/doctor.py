@@ -14,7 +14,7 @@ from app.admin.doctor_sources import Gathering, Sources
 from app.admin.keys import unsealed
 from app.admin.life_cycle import states
 from app.clients.authentication import AuthenticatedClient, Credentials, authenticate
-from app.clients.boundary import examine_holders
+from app.clients.boundary import examine_holders, examine_resource
 from app.clients.model import Client
 from app.clients.registry import Registry
 from app.errors import (
@@ -192,9 +192,7 @@ class Examiner:
     def _boundary(self, exam: Examination, asking: AuthenticatedClient) -> tuple[str, ...]:
         """As if the client claimed its key now, where it did not yet."""
         holders = self.sources.holders
-        return tuple(
-            examine_holders(exam, self.registry, asking.client, holders, self.policy.boundary)
-        )
+        return tuple(examine_holders(exam, self.registry, asking, holders, self.policy.boundary))
 
     def _fetch_problem(self, client_id: str) -> str | None:
         client = self.registry.client(client_id)
@@ -228,19 +226,35 @@ class Examiner:
     def _request(
         self, exam: Examination, asking: AuthenticatedClient, crossings: tuple[str, ...]
     ) -> OAuthError | None:
-        """The plainest token request: no scope, no resource."""
+        """The plainest token request: no scope, and no resource unless the client must name one."""
         grant = client_credentials.GRANT_TYPE
+        named = asking.client.resources
+        plain = self.policy.default_resource in (named or (self.policy.default_resource,))
+        parameters = {} if plain else {"resource": named[:1]}
         try:
             if grant not in asking.client.grant_types:
                 raise UnauthorizedClient
-            wish = GrantRequest(asking, {}, self.registry, self.policy, crossings)
+            wish = GrantRequest(asking, parameters, self.registry, self.policy, crossings)
             issue = GRANTS[grant].grant(wish)
         except OAuthError as refusal:
             exam.findings.append(refusal.finding)
             return refusal
         scope = " ".join(issue.scope) or "no scope"
-        exam.note(Finding("request", f"{grant} for {issue.resource}, {scope}"))
+        seen = f"{grant} for {issue.resource}, {scope}"
+        if barred := self._barred(asking):
+            seen += f"; across a boundary, so not for {' and '.join(barred)}"
+        exam.note(Finding("request", seen))
         return None
+
+    def _barred(self, asking: AuthenticatedClient) -> list[str]:
+        """Resources that the client may name, and that its labels or its certificate's keep from it."""
+        found = [self.registry.resources.get(url) for url in asking.client.resources]
+        return [
+            each.url
+            for each in found
+            if each is not None
+            and examine_resource(asking, each, self.policy.boundary)[0] is not None
+        ]
 
 
 def examiner(

@@ -149,7 +149,12 @@ def states(
         state = phase_of(row, seen.get(row.client_id), stopped, now)
         kept = "" if row.custody == "unknown" else f", key kept in {row.custody}"
         owner = f", owner {row.owner}" if row.owner else ""
-        found[row.client_id] = f"{state}{kept}{owner}, {_used(seen.get(row.client_id))}"
+        labels = "".join(
+            f", {name.replace('_', ' ')} {text}"
+            for name in ("tenant", "risk", "resource_class")
+            if (text := getattr(row, name))
+        )
+        found[row.client_id] = f"{state}{kept}{owner}{labels}, {_used(seen.get(row.client_id))}"
     for client_id, use in seen.items():
         words = "revoked" if is_denied(use, stopped) else "not registered, known by its use"
         found.setdefault(client_id, f"{words}, {_used(use)}")

@@ -19,7 +19,8 @@ def add_standing(page: Page, one: Standing) -> None:
     mark = page.ok if state in _GOING else page.bad
     if state == "staged":
         mark = page.fact
-    mark(f"{kind} ({state})", one.digest, subject=one.subject, **_dates(one), **_owner(row))
+    notes = notes_of(row) if row is not None else {}
+    mark(f"{kind} ({state})", one.digest, subject=one.subject, **_dates(one), **notes)
 
 
 def add_overlap(page: Page, cycle: LifeCycle) -> None:
@@ -67,6 +68,20 @@ def credential_members(row: CredentialRow) -> dict[str, Any]:
         "source": row.source,
         "custody": row.custody,
         "owner": row.owner,
+        "tenant": row.tenant,
+        "risk": row.risk,
+        "resource_class": row.resource_class,
+    }
+
+
+def notes_of(row: CredentialRow) -> dict[str, str]:
+    """What its operator noted of a registered credential; an empty label is the client's."""
+    return {
+        "key_kept_in": "" if row.custody == "unknown" else row.custody,
+        "owner": row.owner,
+        "tenant": row.tenant,
+        "risk": row.risk,
+        "resource_class": row.resource_class,
     }
 
 
@@ -112,9 +127,3 @@ def _dates(one: Standing) -> dict[str, str]:
 
 def _today(one: Standing) -> int:
     return one.per_day.get(clock.now() // DAY, 0)
-
-
-def _owner(row: CredentialRow | None) -> dict[str, str]:
-    if row is None:
-        return {}
-    return {"key_kept_in": "" if row.custody == "unknown" else row.custody, "owner": row.owner}

@@ -5,7 +5,6 @@ from pathlib import Path
 import typer
 
 from app.admin import clients, identity
-from app.admin.client_checks import Labels
 from app.admin.clients import Wishes
 from app.admin.first_try import first_try
 from app.admin.identity import Identity
@@ -17,14 +16,13 @@ from app.cli.client_options import (
     Grant,
     Jwks,
     JwksUri,
+    KeepingOptions,
+    LabelOptions,
     Method,
     NameOptions,
     PublicKey,
     Resource,
-    ResourceClass,
-    Risk,
     Scope,
-    Tenant,
     Trust,
 )
 from app.cli.desk import desk_of
@@ -52,9 +50,8 @@ def add(
     resource: Resource = None,
     grant: Grant = None,
     trust: Trust = None,
-    tenant: Tenant = None,
-    risk: Risk = None,
-    resource_class: ResourceClass = None,
+    labelled: LabelOptions,
+    kept: KeepingOptions,
 ) -> Page:
     """Register a client by exactly one way to recognise it."""
     if method == tls_client_auth.NAME:
@@ -65,10 +62,9 @@ def add(
         who = _own(cert or [], public_key, jwks, jwks_uri)
     else:
         raise typer.BadParameter(f"must be {' or '.join(METHODS)}", param_hint="--method")
-    labels = Labels(tenant, risk, resource_class)
     wishes = Wishes(grant or (), scope or (), resource or (), trust or ())
     with desk_of(session) as desk:
-        added = clients.add(desk, client_id, who, wishes, labels)
+        added = clients.add(desk, client_id, who, wishes, labelled.labels(), keeping=kept.keeping())
         default = desk.settings.default_resource
         doubts = first_try(desk, client_id, cert[0]) if cert else ()
     file = cert[0] if cert else None

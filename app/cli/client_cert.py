@@ -1,25 +1,30 @@
 """``certbound client cert``: a client's certificates, for overlap while it renews."""
 
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated
 
 import typer
 
 from app import clock
-from app.admin import certificates, expiry
+from app.admin import certificate_labels, certificates, expiry
 from app.admin.certificates import Terms
 from app.admin.life_cycle import life_cycle
-from app.cli.certificate_pages import add_overlap, add_standing, standing_members
+from app.cli.certificate_pages import (
+    add_overlap,
+    add_standing,
+    credential_members,
+    notes_of,
+    standing_members,
+)
+from app.cli.client_options import KeepingOptions, LabelOptions
 from app.cli.dates import duration, moment, span, until
 from app.cli.desk import desk_of
 from app.cli.page import REFUSED, Page
 from app.cli.session import Session
 from app.cli.verb import group, verb
-from app.store.credentials import Custody
 
 commands = group("Clients' certificates: add the new one, see who uses which, retire the old.")
 
-CUSTODIES: tuple[Custody, ...] = get_args(Custody)
 JUST_NOW = 86_400
 """Seconds: a certificate used since then is probably still in use somewhere."""
 
@@ -32,11 +37,6 @@ ActivateAt = Annotated[
 RetireAt = Annotated[
     str | None, typer.Option(metavar="TIME", help="Stops counting then, by itself.")
 ]
-CustodyOption = Annotated[
-    str,
-    typer.Option("--custody", metavar="|".join(CUSTODIES), help="Where its private key is kept."),
-]
-Owner = Annotated[str, typer.Option(metavar="TEXT", help="Whom to call about it.")]
 At = Annotated[
     str | None, typer.Option(metavar="TIME", help="Not at once: by itself at that time.")
 ]
@@ -59,18 +59,15 @@ def add(
     *,
     activate_at: ActivateAt = None,
     retire_at: RetireAt = None,
-    custody: CustodyOption = "unknown",
-    owner: Owner = "",
+    kept: KeepingOptions,
+    labelled: LabelOptions,
 ) -> Page:
     """Register one more certificate; those registered before keep counting."""
-    kept = next((known for known in CUSTODIES if known == custody), None)
-    if kept is None:
-        raise typer.BadParameter(f"must be {' or '.join(CUSTODIES)}", param_hint="--custody")
     terms = Terms(
         None if activate_at is None else moment(activate_at, "--activate-at"),
         None if retire_at is None else moment(retire_at, "--retire-at"),
-        kept,
-        owner,
+        kept.keeping(),
+        labelled.labels(),
     )
     with desk_of(session) as desk:
         added = certificates.add_on(desk, client_id, file, terms)
@@ -82,6 +79,8 @@ def add(
             "activate_at": terms.activate_at,
             "retire_at": terms.retire_at,
             "shares_key_with": list(added.shares_key_with),
+            "boundary": added.crosses,
+            **terms.labels.given(),
         }
     )
     page.ok(
@@ -91,7 +90,10 @@ def add(
         ends=until(facts.not_after) if facts else "",
         counts_from=until(terms.activate_at),
         retires=until(terms.retire_at),
+        **terms.labels.given(),
     )
+    if added.crosses:
+        page.warn("boundary", added.crosses)
     for other in added.shares_key_with:
         page.warn("shared key", f"the client {other} holds the same key")
     page.command(
@@ -118,6 +120,31 @@ def list_certificates(session: Session, client_id: ClientId) -> Page:
     add_overlap(page, cycle)
     if not cycle.standings:
         page.fact("none registered or seen", "recognised by name, or publishes its keys")
+    return page
+
+
+@verb(commands, "label", takes_thumbprint=True)
+def label(
+    session: Session,
+    client_id: ClientId,
+    thumbprint: Thumbprint,
+    *,
+    kept: KeepingOptions,
+    labelled: LabelOptions,
+) -> Page:
+    """Note custody, owner or labels of a registered certificate; what is not given stays."""
+    keeping, labels = kept.keeping(), labelled.labels()
+    if not keeping.given() and not labels.given():
+        names = "--custody --owner --tenant --risk --resource-class"
+        raise typer.BadParameter("give at least one", param_hint=names)
+    with desk_of(session) as desk:
+        row, crosses = certificate_labels.label(desk, client_id, thumbprint, keeping, labels)
+    page = Page(
+        {"client_id": client_id, "credential": credential_members(row), "boundary": crosses}
+    )
+    page.ok(row.kind, row.thumbprint or row.spki_sha256, subject=row.subject or "", **notes_of(row))
+    if crosses:
+        page.warn("boundary", crosses)
     return page
 
 

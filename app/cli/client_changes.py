@@ -7,16 +7,13 @@ import typer
 
 from app import telemetry
 from app.admin import client_changes
-from app.admin.client_checks import Labels
 from app.admin.clients import name_text
 from app.admin.rehearsal import rehearse as rehearse_change
 from app.cli.client_options import (
     ClientId,
+    LabelOptions,
     NameOptions,
     NewCertificate,
-    ResourceClass,
-    Risk,
-    Tenant,
     TrustNames,
 )
 from app.cli.client_pages import client_members, labels_of
@@ -44,12 +41,10 @@ def label(
     session: Session,
     client_id: ClientId,
     *,
-    tenant: Tenant = None,
-    risk: Risk = None,
-    resource_class: ResourceClass = None,
+    labelled: LabelOptions,
 ) -> Page:
     """Label a client; labels not given stay, an empty one is taken away."""
-    labels = Labels(tenant, risk, resource_class)
+    labels = labelled.labels()
     if not labels.given():
         raise typer.BadParameter("give at least one", param_hint="--tenant --risk --resource-class")
     with desk_of(session) as desk:

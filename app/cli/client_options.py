@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
 from app.admin import identity
+from app.admin.client_checks import Labels
+from app.admin.credential import Keeping
 from app.admin.identity import Identity
 from app.clients.methods import METHODS, tls_client_auth
+from app.store.credentials import Custody as CustodyWord
 
 ClientId = Annotated[
     str, typer.Argument(metavar="ID", help="client_id: letters, digits and . _ : / @ + -")
@@ -80,6 +83,12 @@ Tenant = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="Whose it is; keys are not shared between tenants."),
 ]
+CUSTODIES: tuple[CustodyWord, ...] = get_args(CustodyWord)
+Custody = Annotated[
+    str | None,
+    typer.Option(metavar="|".join(CUSTODIES), help="Where the private key is kept."),
+]
+Owner = Annotated[str | None, typer.Option(metavar="TEXT", help="Whom to call about the key.")]
 Risk = Annotated[str | None, typer.Option(metavar="LABEL", help="How much harm it could do.")]
 ResourceClass = Annotated[
     str | None, typer.Option(metavar="LABEL", help="What kind of data or work it is for.")
@@ -131,3 +140,36 @@ class NameOptions:
                 param_hint=tls_client_auth.NAME,
             )
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class LabelOptions:
+    """What boundaries are drawn by."""
+
+    tenant: Tenant = None
+    risk: Risk = None
+    resource_class: ResourceClass = None
+
+    def labels(self) -> Labels:
+        """As actions take them."""
+        return Labels(self.tenant, self.risk, self.resource_class)
+
+
+@dataclass(frozen=True, slots=True)
+class KeepingOptions:
+    """Who answers for a private key, and where it is kept."""
+
+    custody: Custody = None
+    owner: Owner = None
+
+    def keeping(self) -> Keeping:
+        """As actions take it.
+
+        Raises:
+            typer.BadParameter: the custody is no known word.
+
+        """
+        word = next((known for known in CUSTODIES if known == self.custody), None)
+        if word is None and self.custody is not None:
+            raise typer.BadParameter(f"must be {' or '.join(CUSTODIES)}", param_hint="--custody")
+        return Keeping(word, self.owner)

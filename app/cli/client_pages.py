@@ -57,6 +57,7 @@ def added(
         page.ok("may be vouched for by", f"trust set {', '.join(row.trust_sets)}")
     for other in who.others:
         page.fact("could also be recognised by", _as_option(other))
+    notes = {"key_kept_in": new.notes.get("custody", ""), "owner": new.notes.get("owner", "")}
     for credential in who.credentials:
         facts = credential.facts
         page.ok(
@@ -67,6 +68,7 @@ def added(
             note="issued by a CA; here only this very certificate counts, not its issuer"
             if facts and not facts.self_issued
             else "",
+            **notes,
         )
     if row.jwks_uri is not None:
         page.ok("keys are read from", row.jwks_uri)

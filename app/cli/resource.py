@@ -5,8 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from app.admin import resources
-from app.admin.client_checks import Labels
-from app.cli.client_options import ResourceClass, Risk, Tenant
+from app.cli.client_options import LabelOptions
 from app.cli.desk import desk_of
 from app.cli.page import Page
 from app.cli.session import Session
@@ -37,9 +36,7 @@ def add(
     scope: Scopes = None,
     require: Require = "mtls",
     *,
-    tenant: Tenant = None,
-    risk: Risk = None,
-    resource_class: ResourceClass = None,
+    labelled: LabelOptions,
 ) -> Page:
     """Register a resource, or replace the scopes of one; labels not given stay."""
     if require not in ("mtls", "any"):
@@ -50,7 +47,7 @@ def add(
             url,
             scope or (),
             "mtls" if require == "mtls" else "any",
-            Labels(tenant, risk, resource_class),
+            labelled.labels(),
         )
         row = next(one for one in resources.listed(desk) if one.url == url)
     labels = _labels(row)

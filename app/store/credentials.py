@@ -125,12 +125,31 @@ def revoke(conn: Connection, client_id: str, digest: str, at: int) -> bool:
     return conn.execute(query.values(values)).rowcount > 0
 
 
-def set_custody(
-    conn: Connection, client_id: str, digest: str, custody: Custody, owner: str
+def label(
+    conn: Connection,
+    client_id: str,
+    digest: str,
+    *,
+    custody: Custody | None = None,
+    owner: str | None = None,
+    tenant: str | None = None,
+    risk: str | None = None,
+    resource_class: str | None = None,
 ) -> bool:
-    """Note who answers for the private key and where it is kept; False when there is none such."""
+    """Note who answers for the private key, where it is kept, and its boundary labels.
+
+    What is None stays. False when the client has no such credential.
+    """
+    given = {
+        "custody": custody,
+        "owner": owner,
+        "tenant": tenant,
+        "risk": risk,
+        "resource_class": resource_class,
+    }
+    values = {name: value for name, value in given.items() if value is not None}
     query = update(credentials).where(_named(client_id, digest))
-    return conn.execute(query.values(custody=custody, owner=owner)).rowcount > 0
+    return conn.execute(query.values(values)).rowcount > 0
 
 
 def _named(client_id: str, digest: str) -> ColumnElement[bool]:

@@ -90,6 +90,37 @@ def test_a_resource_of_another_tenant(server: Running) -> None:
         assert reason(server, ask(f"&resource={api}")) == "boundary_violation"
 
 
+def test_a_certificate_of_a_tenant(server: Running) -> None:
+    """Of an unlabelled client's certificates the one of a tenant opens that tenant's resource alone."""
+    mine, theirs = "https://api.example/pink", "https://api.example/grey"
+    for api, tenant in ((mine, "pink"), (theirs, "grey")):
+        server.certbound("resource", "add", api, "--tenant", tenant)
+    for name in ("labelled-any", "labelled-pink"):
+        server.certbound("ca", "issue", name, "--self-signed")
+    who = (
+        "--method",
+        "self_signed_tls_client_auth",
+        "--cert",
+        str(server.file("labelled-any.crt")),
+    )
+    resources = ("--resource", mine, "--resource", theirs)
+    server.certbound("client", "add", "labelled", *who, *resources)
+    pink = str(server.file("labelled-pink.crt"))
+    server.certbound("client", "cert", "add", "labelled", pink, "--tenant", "pink")
+    with (
+        live(server, "labelled-any", "labelled") as plain,
+        live(server, "labelled-pink", "labelled") as special,
+    ):
+        assert claims(plain(f"&resource={theirs}"))["aud"] == theirs
+        assert claims(special(f"&resource={mine}"))["aud"] == mine
+        refused = special(f"&resource={theirs}")
+        assert (refused.status, refused.json()["error"]) == (400, "invalid_target")
+        assert reason(server, refused) == "boundary_violation"
+        server.certbound("client", "cert", "label", "labelled", pink, "--tenant", "grey")
+        assert claims(special(f"&resource={theirs}"))["aud"] == theirs, "on the open connection too"
+        assert reason(server, special(f"&resource={mine}")) == "boundary_violation"
+
+
 @pytest.mark.parametrize("policy", ["refuse", "report"])
 def test_the_setting_decides(tmp_path_factory: pytest.TempPathFactory, policy: str) -> None:
     """``refuse``: no second client at all, whoever it is; ``report``: all are let in and named."""

@@ -160,16 +160,18 @@ def test_revoking_is_final(db: Database) -> None:
 
 
 def test_custody_is_noted(db: Database, bot: ClientRow) -> None:
-    """Who has the key and where; unknown and nobody until said; only the known words."""
+    """Who has the key, where, and its labels; nothing until said, one by one; only the known words."""
     with registry.change(db) as conn:
         credentials.add(conn, CERTIFICATE)
         clients.add(conn, replace(bot, client_id="bot2"))
         credentials.add(conn, replace(KEY, client_id="bot2"))
-        assert credentials.set_custody(conn, "bot", "thumb-1", "hsm", "Key team")
-        assert not credentials.set_custody(conn, "bot", "thumb-2", "hsm", "")
+        assert credentials.label(conn, "bot", "thumb-1", custody="hsm", tenant="acme")
+        assert credentials.label(conn, "bot", "thumb-1", owner="Key team", risk="high")
+        assert not credentials.label(conn, "bot", "thumb-2", custody="hsm")
         mine, other = credentials.by_key(conn, "spki-1")
         assert (mine.custody, mine.owner) == ("hsm", "Key team")
-        assert (other.custody, other.owner) == ("unknown", "")
+        assert (mine.tenant, mine.risk, mine.resource_class) == ("acme", "high", "")
+        assert (other.custody, other.owner, other.tenant) == ("unknown", "", "")
         assert credentials.by_thumbprint(conn, "thumb-1") == [mine]
     with pytest.raises(IntegrityError), registry.change(db) as conn:
         conn.exec_driver_sql("UPDATE credentials SET custody = 'pocket'")
