@@ -36,6 +36,7 @@ from app.pki.ocsp_cache import OcspCache
 from app.store import crls, schema
 from app.store.engine import Database
 from app.store.journal import Journal
+from app.store.ocsp import OcspMemory
 from app.store.registry import RegistryRows, Snapshots
 from app.telemetry import configure, log
 from app.tls import listener
@@ -112,7 +113,7 @@ def open_house(settings: Settings) -> House:
     documents = RemoteDocuments(
         allow_private=settings.trust_allow_private, ca_file=settings.trust_ca_file
     )
-    ocsp = OcspCache.over(documents)
+    ocsp = OcspCache.over(documents, OcspMemory(database))
     revocation = Revocation(partial(_crl_der, database), ocsp)
     snapshots = Snapshots(database, partial(_registry, sealing_key, revocation))
     journal: Journal[Registry, Decision] = Journal(database, snapshots)

@@ -24,6 +24,7 @@ from app.pki.revocation import RevocationSource
 from app.store import crls, holders
 from app.store.crls import CrlRow
 from app.store.holders import HolderRow
+from app.store.ocsp import OcspMemory
 from app.tls.peer import PeerCertificate
 
 LOADING = 60.0
@@ -64,7 +65,7 @@ class Gathering:
         documents = RemoteDocuments(
             allow_private=settings.trust_allow_private, ca_file=settings.trust_ca_file
         )
-        answers = OcspCache.over(documents)
+        answers = OcspCache.over(documents, OcspMemory(self.desk.db, writes=False))
         revocation = Revocation(self._crl_der, answers)
         uris = {client.jwks_uri for client in clients if client.jwks_uri is not None}
         await asyncio.gather(

@@ -66,6 +66,8 @@ class OcspAnswer:
     """For people: who answered what."""
     this_update: int = 0
     next_update: int | None = None
+    closed: bool = False
+    """As `Status.closed`, where it is no good word."""
 
     def ends(self, max_staleness: int) -> int:
         """When the answer no longer shows the present."""
@@ -79,10 +81,11 @@ class OcspAnswer:
         if self.revoked:
             return Status("revoked", f"{name}: {self.words}")
         if not self.known:
-            return Status("unknown", f"{name}: {self.words}")
+            return Status("unknown", f"{name}: {self.words}", self.closed)
         if now >= self.ends(max_staleness):
             ended = iso(self.ends(max_staleness))
-            return Status("unknown", f"{name}: the last OCSP answer counted until {ended}")
+            text = f"{name}: the last OCSP answer counted until {ended}"
+            return Status("unknown", text, self.closed)
         return Status("good", f"{name}: {self.words}, {age_text(now - self.this_update)} old")
 
 

@@ -273,14 +273,18 @@ def test_a_revocation_bites_with_the_next_answer(responder: Responder) -> None:
 
 @pytest.mark.parametrize("fail", ["hard", "soft"])
 def test_a_responder_that_forgets_takes_no_revocation_back(responder: Responder, fail: str) -> None:
-    """After *revoked*, *unknown* lets nobody in, not even softly; only a *good* does."""
+    """After *revoked*, *unknown* lets nobody in, not even softly; only a later *good* does."""
 
     async def scene() -> None:
         party = Party(responder.url, fail=fail)
         presented = peer(_LEAF)
         verdicts = []
-        for status in ("revoked", "unknown", "good"):
-            responder.manner = Manner(status=status, life=10_000)
+        for manner in (
+            Manner(status="revoked", age=60, life=10_000),
+            Manner(status="unknown", life=10_000),
+            Manner(life=10_000),
+        ):
+            responder.manner = manner
             party.clock += REFRESH_AFTER
             await party.prepare(presented)
             await asyncio.sleep(0.2)
@@ -292,6 +296,24 @@ def test_a_responder_that_forgets_takes_no_revocation_back(responder: Responder,
         asyncio.run(scene())
     assert [each["event"] for each in logged] == ["ocsp.failed", "ocsp.recovered"]
     assert "does not know any more" in logged[0]["problem"]
+
+
+def test_a_good_of_the_same_moment_takes_no_revocation_back(responder: Responder) -> None:
+    """Of two words of one date the worse one counts: which was the last nobody can tell."""
+
+    async def scene() -> None:
+        party = Party(responder.url)
+        for status in ("revoked", "good"):
+            responder.manner = Manner(status=status, life=10_000)
+            party.clock += REFRESH_AFTER
+            await party.prepare(peer(_LEAF))
+            await asyncio.sleep(0.2)
+            assert party.judge(peer(_LEAF)).reason is Reason.REVOKED
+        await party.answers.close()
+
+    with capture_logs() as logged:
+        asyncio.run(scene())
+    assert [each["event"] for each in logged] == ["ocsp.failed"]
 
 
 def test_an_answer_ends_on_an_open_connection(responder: Responder) -> None:
