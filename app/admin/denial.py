@@ -79,13 +79,7 @@ def deny(
     now = clock.now()
     with desk.db.read() if dry_run else registry.change(desk.db) as conn:
         digest = typed.thumbprint or ""
-        target = typed
-        if typed.spki_sha256 is None:
-            target = from_rows(
-                typed,
-                uses.by_thumbprint(conn, digest),
-                credentials.by_thumbprint(conn, digest),
-            )
+        target = _known(conn, typed)
         used: Sequence[UseRow]
         registered: Sequence[CredentialRow]
         if kind == "spki":
@@ -134,11 +128,21 @@ def listed(desk: Desk) -> Sequence[DeniedRow]:
         return denied.listed(conn)
 
 
-def undo(desk: Desk, text: str, kind: Kind | None = None) -> Sequence[DeniedRow]:
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What was taken off the list, and what still covers the certificate."""
+
+    rows: Sequence[DeniedRow]
+    still: Sequence[DeniedRow] = ()
+    """Entries for its key: acts of their own, about other certificates too."""
+
+
+def undo(desk: Desk, text: str, kind: Kind | None = None) -> Undone:
     """Take entries off the list, for mistakes: what it stopped may authenticate again.
 
-    `text` is a value as `listed` gives it, a thumbprint or a certificate file, which stands for
-    every entry that covers it; `kind` narrows that. What was denied beside a thumbprint goes with it.
+    `text` is a value as `listed` gives it, a thumbprint or a certificate file. A certificate stands
+    for every entry of its own, and for that of its key where there is no other; `kind` says which.
+    What was denied beside a thumbprint goes with it.
 
     Raises:
         Problem: nothing on the list is named by it.
@@ -148,19 +152,15 @@ def undo(desk: Desk, text: str, kind: Kind | None = None) -> Sequence[DeniedRow]
         rows = denied.listed(conn)
         named = {("any", text)}
         if all(row.value != text for row in rows):
-            typed = of_text(text)
-            digest = typed.thumbprint or ""
-            target = from_rows(
-                typed,
-                uses.by_thumbprint(conn, digest),
-                credentials.by_thumbprint(conn, digest),
-            )
+            target = _known(conn, of_text(text))
             named = {(each, target.value(each) or "") for each in KINDS}
         found = [
             row
             for row in rows
             if kind in (None, row.kind) and {("any", row.value), (row.kind, row.value)} & named
         ]
+        still = [] if kind else _keys_of(conn, rows, found)
+        found = [row for row in found if row not in still]
         marks = {_mark(row.value) for row in found if row.kind == "thumbprint"}
         found += [
             row
@@ -178,7 +178,25 @@ def undo(desk: Desk, text: str, kind: Kind | None = None) -> Sequence[DeniedRow]
             denied.allow(conn, row.kind, row.value)
             details = {"kind": row.kind, "value": row.value, "denied_by": row.actor}
             audit.append_admin(conn, CertificateAllowed(actor=desk.actor, details=details))
-    return found
+    return Undone(found, still)
+
+
+def _known(conn: Transaction, typed: Target) -> Target:
+    digest = typed.thumbprint or ""
+    return from_rows(
+        typed, uses.by_thumbprint(conn, digest), credentials.by_thumbprint(conn, digest)
+    )
+
+
+def _keys_of(
+    conn: Transaction, rows: Sequence[DeniedRow], found: Sequence[DeniedRow]
+) -> list[DeniedRow]:
+    """The entries for the keys of the certificates among `found`; none where there is no such."""
+    if all(row.kind == "spki" for row in found):
+        return []
+    targets = [_known(conn, Target(row.value)) for row in found if row.kind == "thumbprint"]
+    keys = {one.spki_sha256 for one in targets}
+    return [row for row in rows if row.kind == "spki" and (row in found or row.value in keys)]
 
 
 def _beside(kind: Kind, target: Target, sets: Sequence[TrustSetRow]) -> str | None:
@@ -202,8 +220,14 @@ def _mark(thumbprint: str) -> str:
     return f"(with certificate {thumbprint})"
 
 
+def beside_of(row: DeniedRow) -> str | None:
+    """The thumbprint that this entry was made beside; None: it is an act of its own."""
+    found = _MARK.search(row.reason) if row.kind == "issuer_serial" else None
+    return None if found is None else found[1]
+
+
 def _made_beside(row: DeniedRow) -> bool:
-    return row.kind == "issuer_serial" and _MARK.search(row.reason) is not None
+    return beside_of(row) is not None
 
 
 def _enter(conn: Transaction, desk: Desk, stopped: Stopped, reason: str, now: int) -> None:
@@ -215,7 +239,7 @@ def _enter(conn: Transaction, desk: Desk, stopped: Stopped, reason: str, now: in
         denied.deny(conn, "issuer_serial", stopped.beside, reason=why, actor=desk.actor, at=now)
 
 
-_MARK = re.compile(r"\(with certificate [A-Za-z0-9_-]{43}\)$")
+_MARK = re.compile(r"\(with certificate ([A-Za-z0-9_-]{43})\)$")
 KINDS: tuple[Kind, ...] = ("thumbprint", "spki", "issuer_serial")
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from app import clock
-from app.admin import denial
+from app.admin import denial, denial_list
 from app.admin.denial import Stopped
 from app.cli.dates import span, until
 from app.cli.desk import desk_of
@@ -33,6 +33,15 @@ Key = Annotated[
 IssuerSerial = Annotated[
     bool, typer.Option("--issuer-serial", help="Stop what its issuer gave its serial number.")
 ]
+UndoKey = Annotated[
+    bool, typer.Option("--key", help="Take back the entry for its key, and no other.")
+]
+UndoIssuerSerial = Annotated[
+    bool,
+    typer.Option(
+        "--issuer-serial", help="Take back the entry for its serial number, and no other."
+    ),
+]
 Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why, for the audit and for people.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Change nothing; count what would stop.")]
 
@@ -59,7 +68,9 @@ def cert(
         stopped = denial.deny(desk, thumbprint, kind, reason=reason, dry_run=dry_run)
     page = Page({**_members(stopped), "dry_run": dry_run, "revoked": not dry_run})
     _stopped(page, stopped, dry_run=dry_run)
-    if dry_run:
+    if dry_run and not stopped.changed:
+        page.ok("nothing to do", "this is on the list already")
+    elif dry_run:
         words = ["revoke", "cert", thumbprint]
         words += ["--key"] if key else ["--issuer-serial"] if issuer_serial else []
         page.command("do it", *session.certbound(*words))
@@ -72,15 +83,18 @@ def cert(
 def list_denied(session: Session) -> Page:
     """Show everything that was revoked here, by whom, when and why."""
     with desk_of(session) as desk:
-        rows = denial.listed(desk)
+        rows, acts = denial.listed(desk), denial_list.acts(desk)
     page = Page({"revoked": [_row_members(row) for row in rows]})
-    for row in rows:
+    for act in acts:
         page.bad(
-            _WORDS[row.kind],
-            row.value,
-            since=until(row.created_at),
-            by=row.actor,
-            reason=row.reason,
+            _WORDS[act.row.kind],
+            act.row.value,
+            subject="; ".join(act.subjects),
+            clients=", ".join(act.clients),
+            with_it=act.beside.value if act.beside else "",
+            since=until(act.row.created_at),
+            by=act.row.actor,
+            reason=act.row.reason,
         )
     if not rows:
         page.fact("nothing is revoked here")
@@ -92,16 +106,32 @@ def undo(
     session: Session,
     thumbprint: Named,
     *,
-    key: Key = False,
-    issuer_serial: IssuerSerial = False,
+    key: UndoKey = False,
+    issuer_serial: UndoIssuerSerial = False,
 ) -> Page:
-    """Take back a revocation made by mistake; what it stopped may authenticate again."""
+    """Take back a revocation made by mistake; what it stopped may authenticate again.
+
+    Where both a certificate and its key were revoked, the key stays revoked without --key.
+    """
     kind = _kind(key=key, issuer_serial=issuer_serial)
     with desk_of(session) as desk:
-        rows = denial.undo(desk, thumbprint, kind)
-    page = Page({"undone": [_row_members(row) for row in rows]})
-    for row in rows:
-        page.ok(f"{_WORDS[row.kind]} may be used again", row.value)
+        undone = denial.undo(desk, thumbprint, kind)
+    page = Page(
+        {
+            "undone": [_row_members(row) for row in undone.rows],
+            "still_revoked": [_row_members(row) for row in undone.still],
+        }
+    )
+    for row in undone.rows:
+        page.ok(
+            f"{_WORDS[row.kind]} {'is no longer revoked' if undone.still else 'may be used again'}",
+            row.value,
+        )
+    for row in undone.still:
+        page.warn("its key is still revoked", row.value, reason=row.reason)
+        page.command(
+            "to take that back too", *session.certbound("revoke", "undo", thumbprint, "--key")
+        )
     return page
 
 
@@ -128,8 +158,9 @@ def _stopped(page: Page, stopped: Stopped, *, dry_run: bool) -> None:
         with_it=stopped.beside or "",
     )
     _reach(page, stopped)
+    outcome = "would be stopped" if dry_run and stopped.changed else "stopped"
     for client_id in stopped.clients:
-        page.bad(client_id, "would be stopped" if dry_run else "stopped")
+        page.bad(client_id, outcome if stopped.changed else "stopped already")
     if not stopped.clients and not target.is_ca:
         page.warn("no client", "is known to have used or registered it")
     out = stopped.outstanding
