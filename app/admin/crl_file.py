@@ -14,11 +14,11 @@ from app import clock
 from app.admin.desk import Desk
 from app.admin.files import read
 from app.admin.problem import Problem
-from app.admin.trust_known import find
+from app.admin.trust_known import find, set_of
 from app.audit import CrlReplaced
 from app.pki import crl as crl_reader
 from app.pki import dn
-from app.pki.anchors import TrustSet, material
+from app.pki.anchors import material
 from app.pki.crl import LoadedCrl
 from app.pki.crl_entries import serial_key
 from app.store import audit, crls, registry, trust, uses
@@ -94,7 +94,7 @@ def load(desk: Desk, name: str, path: Path) -> Loaded:
 
 def _judged(path: Path, known: TrustSetRow, data: bytes, now: int) -> LoadedCrl:
     try:
-        found = crl_reader.load_for(_set_of(known), data)
+        found = crl_reader.load_for(set_of(known), data)
     except ValueError as error:
         raise _unusable(path, known, str(error)) from error
     if found.this_update > now + crl_reader.CLOCK_SKEW:
@@ -104,17 +104,9 @@ def _judged(path: Path, known: TrustSetRow, data: bytes, now: int) -> LoadedCrl:
 
 def _require_signer(path: Path, known: TrustSetRow, judged: LoadedCrl) -> None:
     try:
-        judged.under(material(_set_of(known)).signers_of_crls())
+        judged.under(material(set_of(known)).signers_of_crls())
     except ValueError as error:
         raise _unusable(path, known, str(error)) from error
-
-
-def _set_of(known: TrustSetRow) -> TrustSet:
-    return TrustSet(
-        known.name,
-        tuple(row.der for row in known.anchors if row.role == "anchor"),
-        tuple(row.der for row in known.anchors if row.role == "intermediate"),
-    )
 
 
 def _stored(row: CrlRow, rows: Sequence[CrlRow]) -> CrlRow | None:

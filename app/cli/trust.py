@@ -8,7 +8,6 @@ import typer
 from app.admin import trust
 from app.admin.trust_removal import Removal
 from app.cli import trust_pages, trust_terms
-from app.cli.dates import until
 from app.cli.desk import desk_of
 from app.cli.page import Page
 from app.cli.session import Session
@@ -45,7 +44,11 @@ Thumbprint = Annotated[
     ),
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Change nothing; say which clients would be stopped.")
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Change nothing; say which clients would be stopped. The exit code is 0 all the same.",
+    ),
 ]
 
 
@@ -129,21 +132,8 @@ def _removal(session: Session, removal: Removal, thumbprint: str | None, *, dry_
         what = f"certificate {'would leave' if dry_run else 'left'} the trust set"
     line = page.fact if dry_run else page.ok
     line(what, removal.name if removal.whole else removal.members[0].subject)
-    words = {
-        "stops": "would stop authenticating" if dry_run else "cannot authenticate any more",
-        "unclear": "may stop: only its next login will tell" if dry_run else "may be stopped",
-        "goes on": "goes on",
-    }
     for one in removal.affected:
-        mark = {"stops": page.bad, "unclear": page.warn, "goes on": page.ok}[one.outlook]
-        mark(
-            one.client_id,
-            words[one.outlook],
-            last_used=until(one.last.last_used) if one.last else "never seen",
-            with_certificate=f"{one.last.thumbprint} {one.last.subject}" if one.last else "",
-            issued_by=one.last.issuer if one.last else "",
-            ends=until(one.last.not_after) if one.last else "",
-        )
+        trust_pages.add_affected(page, one, dry_run=dry_run)
     if not removal.affected:
         page.fact("no enabled client names it")
     elif not dry_run and stops and removal.whole:

@@ -12,6 +12,7 @@ from app.cli.session import Session
 from app.clients.bundles import is_stale, usable_for
 from app.store.crls import CrlRow
 from app.store.trust import BundleRow, RevocationRow, TrustAnchorRow, TrustSetRow
+from app.store.uses import UseRow
 
 
 def overview(session: Session, rows: Sequence[TrustSetRow], crls: Sequence[CrlRow]) -> Page:
@@ -147,7 +148,41 @@ def affected_members(one: Affected) -> dict[str, Any]:
         "subject": last.subject if last else None,
         "issuer": last.issuer if last else None,
         "not_after": last.not_after if last else None,
+        "stopping": [
+            {"x5t#S256": use.thumbprint, "issuer": use.issuer, "last_used": use.last_used}
+            for use in one.stopping
+        ],
     }
+
+
+def add_affected(page: Page, one: Affected, *, dry_run: bool) -> None:
+    """What becomes of a client, as a line of `page`."""
+    words = {
+        "stops": "would stop authenticating" if dry_run else "cannot authenticate any more",
+        "in part": "goes on in part: an instance may stop" if dry_run else "goes on in part",
+        "unclear": "may stop: only its next login will tell" if dry_run else "may be stopped",
+        "goes on": "goes on",
+        "stopped": "is stopped already: its certificates are revoked or have ended",
+    }
+    mark = {"stops": page.bad, "goes on": page.ok, "stopped": page.fact}.get(one.outlook, page.warn)
+    last = one.last
+    if one.going is not None:
+        mark(one.client_id, words[one.outlook], goes_on_with=_of(one.going))
+        for use in one.stopping:
+            page.warn(f"{one.client_id} not with", _of(use), last_used=until(use.last_used))
+        return
+    mark(
+        one.client_id,
+        words[one.outlook],
+        last_used=until(last.last_used) if last else "never seen",
+        with_certificate=f"{last.thumbprint} {last.subject}" if last else "",
+        issued_by=last.issuer if last else "",
+        ends=until(last.not_after) if last else "",
+    )
+
+
+def _of(use: UseRow) -> str:
+    return f"{use.thumbprint} {use.subject}, issued by {use.issuer}"
 
 
 def add_bundle(page: Page, row: BundleRow) -> None:

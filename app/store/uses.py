@@ -10,13 +10,15 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, delete, exists, select, tuple_
+from sqlalchemy import Connection, Select, delete, exists, or_, select, tuple_
 
 from app.store.engine import upsert_rows
 from app.store.tables import certificate_days as days_table
 from app.store.tables import certificate_resources, certificate_uses, clients, expiry_notices
 
 DAY = 86_400
+QUIET = 14 * DAY
+"""Seconds without use, while a newer one is used, after which nobody is taken to hold it any more."""
 
 
 class CertificateUse(NamedTuple):
@@ -137,8 +139,9 @@ def by_serial(conn: Connection, issuer: str, serial: str) -> Sequence[UseRow]:
 def expiring(conn: Connection, before: int) -> Sequence[UseRow]:
     """The certificates that end before this moment (or have ended) and were not replaced.
 
-    Replaced means: after its last use the client was seen with one that is good beyond the moment.
-    Of registered, enabled clients; the first to end first.
+    Replaced means: the client was seen with one that is good beyond the moment, and since that one
+    appeared this one was not used, or not for `QUIET`. Of registered, enabled clients; the first to
+    end first.
     """
     old = certificate_uses.alias("old")
     new = certificate_uses.alias("new")
@@ -146,6 +149,10 @@ def expiring(conn: Connection, before: int) -> Sequence[UseRow]:
         new.c.client_id == old.c.client_id,
         new.c.not_after >= before,
         new.c.last_used >= old.c.last_used,
+        or_(
+            new.c.first_used >= old.c.last_used,
+            new.c.last_used >= old.c.last_used + QUIET,
+        ),
     )
     enabled = exists().where(
         clients.c.client_id == old.c.client_id, clients.c.disabled_at.is_(None)

@@ -1,5 +1,6 @@
 """The terms on which a trust set vouches: names, revocation policy, CRLs; and what removal stops."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from cryptography import x509
 from app import clock
 from app.pki.crl_store import AT_ONCE
 from tests.kit import crls
-from tests.kit.asgi import Stage
+from tests.kit.asgi import Stage, peer_of
 from tests.kit.authority import authority_of, serial_of
 from tests.kit.ca import extension
 from tests.kit.command import call, done, refused
@@ -241,6 +242,49 @@ def test_overlap_then_removal(home: Path, stage: Stage, tmp_path: Path) -> None:
     done(home, "trust", "remove", "default", old)
     assert stage.token(stage.bot).status == 401
     assert [one["x5t#S256"] for one in _set(home)["certificates"]] != [old]
+
+
+def test_one_instance_has_the_new_certificate_and_another_the_old(
+    home: Path, stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The forecast counts both, whichever was used last; once the old one rests, the client goes on."""
+    other = _other_ca(tmp_path)
+    uri = ("--san-uri", "spiffe://dev.local/bot")
+    done(other.parent.parent, "ca", "issue", "bot", "--dn", "CN=bot", *uri)
+    done(home, "trust", "add", "default", str(other))
+    own = str(home / "certs/ca.crt")
+    new = peer_of(other.parent / "bot.crt")
+    start = clock.now()
+    for at, peer in enumerate((stage.bot, new, stage.bot, new)):
+        monkeypatch.setattr(clock, "now", lambda at=at: start + 60 * at)
+        assert stage.token(peer).status == 200
+    outcome = call(home, "trust", "remove", "default", own, "--dry-run")
+    assert outcome.code == 0
+    assert "! bot: goes on in part: an instance may stop" in outcome.out
+    assert f"! bot not with: {stage.bot.thumbprint}" in outcome.out
+    [one] = done(home, "trust", "remove", "default", own, "--dry-run")["clients"]
+    assert one["outlook"] == "in_part"
+    assert [use["x5t#S256"] for use in one["stopping"]] == [stage.bot.thumbprint]
+    ending = call(home, "client", "cert", "expiring", "--within", "9999d", "--json").json
+    assert len(json.dumps(ending).split(stage.bot.thumbprint)) > 1
+    done(home, "revoke", "cert", stage.bot.thumbprint)
+    [one] = done(home, "trust", "remove", "default", own, "--dry-run")["clients"]
+    assert one["outlook"] == "goes_on"
+    done(home, "revoke", "cert", new.thumbprint)
+    outcome = call(home, "trust", "remove", "default", own, "--dry-run")
+    assert "bot: is stopped already" in outcome.out
+
+
+def test_who_is_revoked_by_its_ca_does_not_stop_again(home: Path, stage: Stage) -> None:
+    """A client whose certificate a loaded list names is not forecast to stop: it is stopped."""
+    assert stage.token(stage.bot).status == 200
+    serial = serial_of(home / "certs/bot.crt")
+    done(home, "trust", "crl", "default", _crl(home, "one.crl", revoked=(serial,)))
+    [one] = done(home, "trust", "remove", "default", "--dry-run")["clients"]
+    assert one["outlook"] == "stops", "nobody asks the list"
+    done(home, "trust", "revocation", "default", "crl")
+    [one] = done(home, "trust", "remove", "default", "--dry-run")["clients"]
+    assert one["outlook"] == "stopped"
 
 
 def test_a_dry_run_removes_nothing(home: Path) -> None:
