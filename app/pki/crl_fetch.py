@@ -1,16 +1,18 @@
 """CRLs from configured URLs, fetched in the background and handed on to be stored.
 
-Guarantees: no login waits for a fetch, and no trust set for another's sources; one document of at most 64 MiB within 30 seconds, no
-redirect, no private address unless allowed; a list that is broken, older than the one that counts,
-of the future or signed by somebody else changes nothing, and is logged once. The next fetch follows the list's
-own dates within `MIN_INTERVAL` and `MAX_INTERVAL`. Each process fetches for itself; the store
+Guarantees: no login waits for a fetch, and no trust set for another's sources that hang; one
+document of at most 64 MiB within 30 seconds, and `MAX_LARGE` large ones in memory at once, however
+many trust sets there are; no redirect, no private address unless allowed; a list that is broken,
+older than the one that counts, of the future or signed by somebody else changes nothing, and is
+logged once. The next fetch follows the list's own dates within `MIN_INTERVAL` and `MAX_INTERVAL`. Each process fetches for itself; the store
 decides which list is newest. No URL in a certificate or CRL is ever followed.
 """
 
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
 from functools import partial
 
 from app import clock
@@ -32,7 +34,10 @@ MIN_INTERVAL = 60
 MAX_INTERVAL = 60 * 60
 """Seconds until a CA's early CRL, published after a compromise, is noticed."""
 MAX_FETCHES = 1
-"""Under way at once for one trust set: 64 MiB each. A set's slow sources hold up no other set."""
+"""Under way at once for one trust set. A set's slow sources hold up no other set."""
+MAX_LARGE = 2
+"""Lists of more than `UNPLACED` octets that the process fetches, parses and stores at once: 64 MiB
+each, and some 40 MB when parsed. Who gets no place within its seconds is fetched a minute later."""
 WAIT_LIMIT = 2.0
 """Seconds `round` waits for what is under way: most lists are there by then."""
 
@@ -66,6 +71,7 @@ class CrlFetcher:
         self._now = now
         self._sources: dict[tuple[str, str], _Source] = {}
         self._slots: dict[str, asyncio.Semaphore] = {}
+        self._large = asyncio.Semaphore(MAX_LARGE)
         self._running: dict[tuple[str, str], asyncio.Task[None]] = {}
 
     @classmethod
@@ -121,8 +127,9 @@ class CrlFetcher:
         problem = ""
         source.tried_for = trust_set.digest
         try:
-            async with self._slots[trust_set.name]:
-                data = await self._fetch(url, CRL_LIMITS)
+            async with self._slots[trust_set.name], AsyncExitStack() as held:
+                place = partial(held.enter_async_context, self._large)
+                data = await self._fetch(url, replace(CRL_LIMITS, place=place))
                 await asyncio.to_thread(self._take, trust_set, source, data)
         except (FetchRefused, FetchFailed, ValueError) as error:
             problem = str(error)
@@ -147,7 +154,13 @@ class CrlFetcher:
                 # Stored, it would replace the list that counts, and show nothing until it begins.
                 raise ValueError(f"the CRL begins only at {clock.iso(crl.this_update)}")
             self._revocation.offer(crl)
-            if not self._deliver(trust_set, crl, der):
+            try:
+                stored = self._deliver(trust_set, crl, der)
+            except BaseException:
+                self._revocation.withdraw(crl)
+                raise
+            if not stored:
+                self._revocation.withdraw(crl)
                 raise ValueError(f"CRL {crl.number} is older than the one that is stored")
         source.next_update = crl.next_update
 
