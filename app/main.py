@@ -30,6 +30,9 @@ from app.jose.fetch import RemoteKeys
 from app.keys import rotate
 from app.keys.ring import KeyRing
 from app.keys.seal import SealingKey
+from app.ops import listener as ops_listener
+from app.ops.face import Face
+from app.ops.figures import LastFigures
 from app.pki.crl_fetch import CrlFetcher
 from app.pki.crl_store import Revocation
 from app.pki.ocsp_cache import OcspCache
@@ -177,7 +180,7 @@ def serve(settings: Settings, announce: Announce = lambda _: None) -> int:
     """Serve until SIGTERM or SIGINT; 0 after a graceful stop.
 
     `announce` is called once, when both listeners accept connections. Raises what `open_house`
-    raises, and OSError or CertificateFileError where the listeners cannot be opened.
+    raises, and OSError, CannotListen or CertificateFileError where a listener cannot be opened.
     """
     configure(settings.log_format, settings.log_level)
     house = open_house(settings)
@@ -188,6 +191,7 @@ def serve(settings: Settings, announce: Announce = lambda _: None) -> int:
 
 async def _serve(house: House, settings: Settings, announce: Announce) -> None:
     door = house.door
+    face = Face(door, LastFigures(house.database))
 
     def started(addresses: list[tuple[str, int]]) -> None:
         door.lifecycle.ready = True
@@ -199,6 +203,10 @@ async def _serve(house: House, settings: Settings, announce: Announce) -> None:
 
     async with AsyncExitStack() as stack:
         stack.callback(house.database.dispose)
+        stack.push_async_callback(face.figures.close)
+        await stack.enter_async_context(
+            ops_listener.listening(face.app(), settings.ops_host, settings.ops_port)
+        )
         door.journal.start()
         stack.callback(door.journal.close, settings.shutdown_timeout)
         stack.push_async_callback(door.remote_keys.close)
@@ -217,6 +225,7 @@ async def _serve(house: House, settings: Settings, announce: Announce) -> None:
             limits=_limits(settings),
             on_started=started,
             on_stopping=stopping,
+            on_certificate=face.hear_certificate,
         )
 
 

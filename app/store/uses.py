@@ -162,6 +162,27 @@ def expiring(conn: Connection, before: int) -> Sequence[UseRow]:
     return [UseRow(**row) for row in rows]
 
 
+def lasting(conn: Connection, after: int, *, count: int = 1000) -> Sequence[UseRow]:
+    """Of each enabled client's certificates that end after this moment the one used last that lasts.
+
+    Up to `count` of them, the first to end first. One that was used since, and lasts longer, takes
+    the place of another; what was used before that may still be in somebody's hands.
+    """
+    old = certificate_uses.alias("old")
+    new = certificate_uses.alias("new")
+    replaced = exists().where(
+        new.c.client_id == old.c.client_id,
+        new.c.not_after > old.c.not_after,
+        new.c.last_used >= old.c.last_used,
+    )
+    enabled = exists().where(
+        clients.c.client_id == old.c.client_id, clients.c.disabled_at.is_(None)
+    )
+    query = select(old).where(old.c.not_after > after, ~replaced, enabled)
+    rows = conn.execute(query.order_by(old.c.not_after, old.c.client_id).limit(count)).mappings()
+    return [UseRow(**row) for row in rows]
+
+
 def last_used_by_trust(
     conn: Connection, trust_set: str, issuer: str | None = None
 ) -> Sequence[UseRow]:
