@@ -20,6 +20,7 @@ from app.pki.crl_fetch import (
     MAX_INTERVAL,
     MAX_LARGE,
     MIN_INTERVAL,
+    SETTLES,
     CrlFetcher,
 )
 from app.pki.crl_store import Revocation
@@ -348,6 +349,22 @@ def test_few_large_lists_are_held_at_once(server: HttpsServer) -> None:
         await fetcher.close()
 
     asyncio.run(scene())
+
+
+def test_a_stored_list_that_does_not_count_is_told_once(server: HttpsServer) -> None:
+    """Whatever lost it on the way: the log says so, and no more when the registry names it."""
+    party = of(server)
+    party.fetcher._deliver = lambda _set, _crl, _der: True  # and the registry never names it
+    with capture_logs() as logs:
+        for later in (0, 1, SETTLES, 1):
+            asyncio.run(party.round(later))
+    assert [each["event"] for each in logs] == ["crl.does_not_count"]
+    assert logs[0]["trust_set"] == "kit"
+    party = of(server)
+    with capture_logs() as logs:
+        for later in (0, 1, SETTLES, 1):
+            asyncio.run(party.round(later))
+    assert logs == []
 
 
 def test_what_is_not_stored_is_not_kept(server: HttpsServer) -> None:
