@@ -1,6 +1,6 @@
 """A client's own certificates: adding a second one before the first ends, and retiring the old."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from app.clients.methods import self_signed_tls_client_auth
 from app.store import audit, clients, credentials, holders, registry, uses
 from app.store.clients import ClientRow
 
+from app.store.credentials import CredentialRow
 
 @dataclass(frozen=True, slots=True)
 class Terms:
@@ -99,13 +100,17 @@ def add_on(desk: Desk, client_id: str, path: Path, terms: Terms) -> CertificateA
     return CertificateAddition(found, sharing, crosses)
 
 
-def retire(desk: Desk, client_id: str, text: str, at: int | None = None) -> Retired:
+def retire(
+    desk: Desk, client_id: str, text: str, at: int | None = None, *, postpone: bool = False
+) -> Retired:
     """The certificate (or key) that `text` names stops counting, on every node, for good.
 
-    With `at`, a later moment, it stops by itself then.
+    With `at`, a later moment, it stops by itself then; where an earlier one was announced, only
+    with `postpone`.
 
     Raises:
-        Problem: unknown client, no thumbprint, or no active credential of that thumbprint.
+        Problem: unknown client, no thumbprint, no active credential of that thumbprint, or one that
+            is announced to stop before.
 
     """
     digest = thumbprint_of(text)
@@ -118,10 +123,11 @@ def retire(desk: Desk, client_id: str, text: str, at: int | None = None) -> Reti
         if later is None:
             done = credentials.retire(conn, client_id, digest, now)
         else:
-            done = credentials.retire_at(conn, client_id, digest, later)
+            done = credentials.retire_at(conn, client_id, digest, later, now=now, postpone=postpone)
         if not done:
             raise _nothing_to_retire(client, digest)
         audit.append_admin(
+            _refuse_postponing(credentials.of_client(conn, client_id), digest, now)
             conn,
             CertificateRetired(
                 actor=desk.actor,
@@ -143,6 +149,19 @@ def retire(desk: Desk, client_id: str, text: str, at: int | None = None) -> Reti
 def _nothing_to_retire(client: ClientRow, digest: str) -> Problem:
     if client.auth_method != self_signed_tls_client_auth.NAME:
         return Problem(
+def _refuse_postponing(rows: Sequence[CredentialRow], digest: str, now: int) -> None:
+    for row in rows:
+        announced = row.retire_at
+        named = digest in (row.thumbprint, row.spki_sha256 if row.kind == "key" else None)
+        if named and row.state == "active" and announced is not None and announced > now:
+            raise Problem(
+                "this certificate is announced to stop earlier",
+                seen=f"it stops counting at {clock.iso(announced)}",
+                expected="an earlier time, or none: at once",
+                action="If it is meant to count for longer than was announced, say so: --postpone",
+            )
+
+
             f"{client.client_id} has no registered certificates to retire",
             seen=f"{client.auth_method}: any certificate of its name from its trust sets counts",
             expected=f"a {self_signed_tls_client_auth.NAME} client",

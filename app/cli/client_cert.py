@@ -42,6 +42,10 @@ At = Annotated[
 ]
 Within = Annotated[
     str, typer.Option(metavar="DURATION", help="How far to look ahead, such as 7d or 12h.")
+Postpone = Annotated[
+    bool,
+    typer.Option("--postpone", help="The time given is later than the one announced, on purpose."),
+]
 ]
 Thumbprint = Annotated[
     str,
@@ -149,11 +153,18 @@ def label(
 
 
 @verb(commands, "retire", takes_thumbprint=True)
-def retire(session: Session, client_id: ClientId, thumbprint: Thumbprint, at: At = None) -> Page:
+def retire(
+    session: Session,
+    client_id: ClientId,
+    thumbprint: Thumbprint,
+    *,
+    at: At = None,
+    postpone: Postpone = False,
+) -> Page:
     """Let a certificate count no more, for good; when this returns, no process accepts it."""
     moment_of_it = None if at is None else moment(at, "--at")
     with desk_of(session) as desk:
-        retired = certificates.retire(desk, client_id, thumbprint, moment_of_it)
+        retired = certificates.retire(desk, client_id, thumbprint, moment_of_it, postpone=postpone)
     page = Page(
         {
             "client_id": client_id,

@@ -132,11 +132,15 @@ def test_a_credential_stands_where_its_dates_say(db: Database) -> None:
     assert KEY.phase(0) == "active"
     with registry.change(db) as conn:
         credentials.add(conn, KEY)
-        assert credentials.retire_at(conn, "bot", "spki-1", 9)
-        assert not credentials.retire_at(conn, "bot", "spki-2", 9)
+        assert credentials.retire_at(conn, "bot", "spki-1", 9, now=5)
+        assert not credentials.retire_at(conn, "bot", "spki-2", 9, now=5)
         (row,) = credentials.of_client(conn, "bot")
         assert (row.retire_at, row.phase(8), row.phase(9)) == (9, "retiring", "retired")
-        assert credentials.retire_at(conn, "bot", "spki-1", None)
+        refused = [(10, 5, False), (None, 5, False), (10, 9, True), (None, 9, True)]
+        for at, now, postpone in refused:  # later unasked, and after it stopped whatever is asked
+            assert not credentials.retire_at(conn, "bot", "spki-1", at, now=now, postpone=postpone)
+        assert credentials.retire_at(conn, "bot", "spki-1", 8, now=5)
+        assert credentials.retire_at(conn, "bot", "spki-1", None, now=5, postpone=True)
         assert credentials.of_client(conn, "bot")[0].phase(9) == "active"
 
 
@@ -151,7 +155,7 @@ def test_revoking_is_final(db: Database) -> None:
         assert credentials.revoke(conn, "bot", "thumb-1", 7)
         assert not credentials.revoke(conn, "bot", "thumb-1", 8)
         assert not credentials.retire(conn, "bot", "thumb-1", 8)
-        assert not credentials.retire_at(conn, "bot", "thumb-1", 8)
+        assert not credentials.retire_at(conn, "bot", "thumb-1", 8, now=7)
         rows = credentials.of_client(conn, "bot")
     assert [(row.phase(9), row.revoked_at, row.retired_at) for row in rows] == [
         ("revoked", 7, 7),
