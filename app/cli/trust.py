@@ -1,10 +1,12 @@
 """``certbound trust``: which CA certificates may vouch for clients, for whom, and on what terms."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from app import clock
 from app.admin import trust
 from app.admin.trust_removal import Removal
 from app.cli import trust_pages, trust_terms
@@ -12,6 +14,7 @@ from app.cli.desk import desk_of
 from app.cli.page import Page
 from app.cli.session import Session
 from app.cli.verb import group, verb
+from app.clients.crl_due import lists_of
 
 commands = group("Trust sets: CA certificates, pinned by hash, that may vouch for clients.")
 
@@ -76,6 +79,7 @@ def add(
             patterns=permit or (),
         )
         row = next(one for one in trust.listed(desk) if one.name == name)
+        lists = lists_of(row, trust.crls(desk), clock.now())
     page = Page({"trust_set": name, "added": [trust_pages.anchor_members(one) for one in added]})
     for one in added:
         trust_pages.add_anchor(page, one)
@@ -83,6 +87,9 @@ def add(
         page.ok("trust set", name, may_vouch_for=trust_pages.bounds_text(row))
     else:
         page.ok("trust set", f"{name} holds these certificates already")
+    new = {one.subject for one in added}
+    missing = tuple(subject for subject in lists.without if subject in new)
+    trust_pages.warn_of_lists(page, session, row, replace(lists, standings=(), without=missing))
     return page
 
 

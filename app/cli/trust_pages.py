@@ -10,6 +10,7 @@ from app.cli.dates import span, until
 from app.cli.page import Page
 from app.cli.session import Session
 from app.clients.bundles import is_stale, usable_for
+from app.clients.crl_due import CrlStanding, Lists, lists_of
 from app.store.crls import CrlRow
 from app.store.trust import BundleRow, RevocationRow, TrustAnchorRow, TrustSetRow
 from app.store.uses import UseRow
@@ -20,8 +21,8 @@ def overview(session: Session, rows: Sequence[TrustSetRow], crls: Sequence[CrlRo
     page = Page()
     sets = []
     for row in rows:
-        own = [one for one in crls if one.trust_set == row.name]
-        sets.append(_members(row, own))
+        lists = lists_of(row, crls, clock.now())
+        sets.append(_members(row, lists))
         page.fact(
             "trust set",
             row.name,
@@ -35,7 +36,7 @@ def overview(session: Session, rows: Sequence[TrustSetRow], crls: Sequence[CrlRo
             page.bad("anchors", f"{row.name} has none: it vouches for nobody")
         if row.bundle is not None:
             add_bundle(page, row.bundle)
-        _add_revocation(page, session, row, own)
+        _add_revocation(page, session, row, lists)
     page.members = {"trust_sets": sets}
     return page
 
@@ -54,21 +55,42 @@ def add_anchor(page: Page, row: TrustAnchorRow) -> None:
         page.ok(label, row.subject, **details)
 
 
-def add_crl(page: Page, row: CrlRow, policy: RevocationRow) -> None:
+def add_crl(page: Page, one: CrlStanding) -> None:
     """One CRL of a set, as a line of `page`."""
-    now = clock.now()
-    stale = now >= row.next_update or (
-        policy.max_staleness > 0 and now - row.this_update > policy.max_staleness
-    )
-    mark = page.bad if stale else page.ok
+    row, now = one.row, clock.now()
+    if one.of is None:
+        mark, label = page.warn, "CRL (of a CA that is not in the set any more)"
+    elif one.state == "stale":
+        mark, label = page.bad, "CRL (stale)"
+    else:
+        mark, label = (page.warn, "CRL (due soon)") if one.state == "soon" else (page.ok, "CRL")
     mark(
-        "CRL (stale)" if stale else "CRL",
+        label,
         f"number {row.number}, {row.entries} revoked",
+        of=one.of or "",
         part=row.partition,
         made=f"{clock.iso(row.this_update)}, {span(max(now - row.this_update, 0))} old",
         next_due=until(row.next_update),
+        counts_until=until(one.ends) if one.ends != row.next_update else "",
         loaded=clock.iso(row.loaded_at),
     )
+
+
+def warn_of_lists(page: Page, session: Session, row: TrustSetRow, lists: Lists) -> None:
+    """Whom the set keeps out, or lets in unasked, for want of a list."""
+    hard = row.revocation.fail == "hard"
+    what = "are refused" if hard else "are let in"
+    for subject in lists.without:
+        page.warn(
+            f"no CRL of {subject}",
+            f"certificates from it {what} until there is one",
+            fetched_from=" ".join(row.revocation.urls),
+        )
+    for one in lists.due:
+        if one.state == "stale":
+            page.warn(f"the CRL of {one.of} is stale", f"certificates from it {what}")
+    if (lists.without or lists.due) and not row.revocation.urls:
+        page.command("load one", *session.certbound("trust", "crl", row.name, "CRL_FILE"))
 
 
 def policy_text(policy: RevocationRow) -> str:
@@ -99,9 +121,10 @@ def anchor_members(row: TrustAnchorRow) -> dict[str, Any]:
     }
 
 
-def crl_members(row: CrlRow) -> dict[str, Any]:
-    """One CRL as JSON members."""
+def crl_members(row: CrlRow, of: str | None) -> dict[str, Any]:
+    """One CRL as JSON members; `of`: its CA, None where that is not in the set any more."""
     return {
+        "issuer": of,
         "issuer_key": row.issuer_key,
         "partition": row.partition,
         "number": int(row.number) if row.number else None,
@@ -200,17 +223,18 @@ def add_bundle(page: Page, row: BundleRow) -> None:
     )
 
 
-def _add_revocation(page: Page, session: Session, row: TrustSetRow, crls: Sequence[CrlRow]) -> None:
+def _add_revocation(page: Page, session: Session, row: TrustSetRow, lists: Lists) -> None:
     policy = row.revocation
     page.fact("revocation", policy_text(policy), sources=" ".join(policy.urls))
-    for one in crls:
-        add_crl(page, one, policy)
-    if policy.mode == "crl" and not crls and not policy.urls:
-        page.bad("CRL", f"none is loaded for {row.name}")
+    for one in lists.standings:
+        add_crl(page, one)
+    for subject in lists.without:
+        page.bad(f"no CRL of {subject}")
+    if lists.without and not policy.urls:
         page.command("load one", *session.certbound("trust", "crl", row.name, "CRL_FILE"))
 
 
-def _members(row: TrustSetRow, crls: Sequence[CrlRow]) -> dict[str, Any]:
+def _members(row: TrustSetRow, lists: Lists) -> dict[str, Any]:
     return {
         "name": row.name,
         "description": row.description,
@@ -219,5 +243,6 @@ def _members(row: TrustSetRow, crls: Sequence[CrlRow]) -> dict[str, Any]:
         "trust_domain": row.trust_domain,
         "bundle": bundle_members(row.bundle),
         "revocation": policy_members(row.revocation),
-        "crls": [crl_members(one) for one in crls],
+        "crls": [{**crl_members(one.row, one.of), "state": one.state} for one in lists.standings],
+        "without_crl": list(lists.without),
     }

@@ -1,19 +1,22 @@
 """``certbound trust permit | revocation | crl | bundle``: the terms on which a set vouches."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from app import telemetry
+from app import clock, telemetry
 from app.admin import crl_file, trust, trust_bundle, trust_policy
 from app.admin.client_checks import bounds_of
 from app.admin.trust_policy import Policy
 from app.cli import trust_pages
-from app.cli.dates import duration, until
+from app.cli.dates import duration, shortest, until
 from app.cli.desk import desk_of
 from app.cli.page import REFUSED, Page
 from app.cli.session import Session
+from app.clients.crl_due import lists_of
+from app.store.trust import RevocationRow
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The trust set.")]
 Patterns = Annotated[
@@ -35,7 +38,8 @@ Soft = Annotated[
 Staleness = Annotated[
     str | None,
     typer.Option(
-        metavar="DURATION", help="Oldest answer or copy that counts, such as 12h. Default: its own."
+        metavar="DURATION",
+        help="Oldest answer or copy that counts, such as 12h. Default: as long as it says itself.",
     ),
 ]
 Urls = Annotated[
@@ -99,18 +103,32 @@ def revocation(
             "trust_set": name,
             "revocation": trust_pages.policy_members(done.row),
             "signers_added": list(done.signers),
-            "crls": done.loaded,
+            "crls": len(done.lists.standings),
+            "without_crl": list(done.lists.without),
         }
     )
     page.ok("trust set", name, revocation=trust_pages.policy_text(done.row))
     for subject in done.signers:
         page.ok("CRL signer", subject)
-    if mode == "crl" and done.loaded == 0:
+    if mode == "crl" and not done.lists.standings:
         what = "nobody is let in until there is one" if not soft else "everybody is let in so far"
         page.warn("no CRL is loaded", what)
-        if not done.row.urls:
-            page.command("load one", *session.certbound("trust", "crl", name, "CRL_FILE"))
+    if mode == "crl":
+        trust_pages.warn_of_lists(page, session, done.trust_set, done.lists)
+    if done.before != done.row and mode != "off":
+        page.command("the way back", *session.certbound(*_way_back(name, done.before)))
     return page
+
+
+def _way_back(name: str, before: RevocationRow) -> list[str]:
+    words = ["trust", "revocation", name, before.mode]
+    if before.mode != "off" and before.fail == "soft":
+        words.append("--soft")
+    if before.max_staleness:
+        words += ["--max-staleness", shortest(before.max_staleness)]
+    for url in before.urls:
+        words += ["--url", url]
+    return words
 
 
 def crl(session: Session, name: Name, file: Crl) -> Page:
@@ -122,8 +140,10 @@ def crl(session: Session, name: Name, file: Crl) -> Page:
         {
             "trust_set": name,
             "issuer": loaded.issuer,
-            "crl": trust_pages.crl_members(row),
-            "replaced": trust_pages.crl_members(loaded.replaced) if loaded.replaced else None,
+            "crl": trust_pages.crl_members(row, loaded.issuer),
+            "replaced": trust_pages.crl_members(loaded.replaced, loaded.issuer)
+            if loaded.replaced
+            else None,
             "stale": loaded.stale,
             "counts": "at once",
             "stops": [
@@ -133,7 +153,8 @@ def crl(session: Session, name: Name, file: Crl) -> Page:
         }
     )
     page.ok("CRL loaded", loaded.issuer)
-    trust_pages.add_crl(page, row, policy)
+    [standing] = lists_of(loaded.policy, [row], clock.now()).standings
+    trust_pages.add_crl(page, replace(standing, of=loaded.issuer))
     if loaded.replaced is not None:
         page.fact("replaced", f"number {loaded.replaced.number}")
     for use in loaded.stops:
