@@ -9,6 +9,7 @@ from app.admin import boundary
 from app.admin import clients as admin_clients
 from app.admin.client_checks import Labels
 from app.admin.credential import Credential, Keeping, certificate
+from app.admin.denied_known import refuse_denied
 from app.admin.desk import Desk
 from app.admin.problem import Problem
 from app.admin.thumbprints import thumbprint_of
@@ -16,8 +17,8 @@ from app.audit import CertificateAdded, CertificateEvidence, CertificateRetired
 from app.clients.methods import self_signed_tls_client_auth
 from app.store import audit, clients, credentials, holders, registry, uses
 from app.store.clients import ClientRow
-
 from app.store.credentials import CredentialRow
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:
@@ -64,7 +65,7 @@ def add_on(desk: Desk, client_id: str, path: Path, terms: Terms) -> CertificateA
     Raises:
         Problem: unknown client, one that is matched otherwise, dates that leave it no time, a key
             that another client holds, a label that contradicts the client's, or a certificate
-            that is registered already (even retired) or could never authenticate.
+            that is denied, registered already (even retired) or could never authenticate.
 
     """
     with desk.db.read() as conn:
@@ -75,6 +76,7 @@ def add_on(desk: Desk, client_id: str, path: Path, terms: Terms) -> CertificateA
     found = certificate(path, terms.activate_at)
     now = clock.now()
     with registry.change(desk.db) as conn:
+        refuse_denied(conn, [found])
         # Asked again inside: the client may have gone meanwhile.
         client = _require_own(client_id, path, clients.find(conn, client_id))
         row = found.row(client_id, now, terms.activate_at, terms.retire_at, notes)
@@ -125,9 +127,9 @@ def retire(
         else:
             done = credentials.retire_at(conn, client_id, digest, later, now=now, postpone=postpone)
         if not done:
+            _refuse_postponing(credentials.of_client(conn, client_id), digest, now)
             raise _nothing_to_retire(client, digest)
         audit.append_admin(
-            _refuse_postponing(credentials.of_client(conn, client_id), digest, now)
             conn,
             CertificateRetired(
                 actor=desk.actor,
@@ -146,9 +148,6 @@ def retire(
     return Retired(digest, len(counting), later, last[0].last_used if last else None)
 
 
-def _nothing_to_retire(client: ClientRow, digest: str) -> Problem:
-    if client.auth_method != self_signed_tls_client_auth.NAME:
-        return Problem(
 def _refuse_postponing(rows: Sequence[CredentialRow], digest: str, now: int) -> None:
     for row in rows:
         announced = row.retire_at
@@ -162,6 +161,9 @@ def _refuse_postponing(rows: Sequence[CredentialRow], digest: str, now: int) -> 
             )
 
 
+def _nothing_to_retire(client: ClientRow, digest: str) -> Problem:
+    if client.auth_method != self_signed_tls_client_auth.NAME:
+        return Problem(
             f"{client.client_id} has no registered certificates to retire",
             seen=f"{client.auth_method}: any certificate of its name from its trust sets counts",
             expected=f"a {self_signed_tls_client_auth.NAME} client",

@@ -18,6 +18,7 @@ from app.admin.client_checks import (
     require_vouchers,
 )
 from app.admin.credential import Keeping, digests
+from app.admin.denied_known import DenyList, refuse_denied
 from app.admin.desk import Desk
 from app.admin.identity import Identity
 from app.admin.problem import Problem
@@ -25,7 +26,7 @@ from app.admin.scopes import checked_scopes
 from app.audit import ClientAdded, ClientDisabled, ClientEnabled, ClientRemoved
 from app.clients.methods import tls_client_auth
 from app.pki import names
-from app.store import audit, clients, credentials, holders, registry, resources, trust
+from app.store import audit, clients, credentials, holders, registry, resources, trust, uses
 from app.store.clients import ClientRow
 from app.store.credentials import CredentialRow
 
@@ -71,8 +72,8 @@ def add(
 
     Raises:
         Problem: the identifier is malformed or taken, the subject looks like another client's in
-            the same trust set, no trust set may vouch for it, another holds its key, or a grant,
-            scope, resource or trust set is not known.
+            the same trust set, no trust set may vouch for it, another holds its key, its
+            certificate or key is denied, or a grant, scope, resource or trust set is not known.
 
     """
     row = _row(client_id, identity, wishes, labels or Labels())
@@ -80,6 +81,7 @@ def add(
     now = row.created_at
     sharing: dict[str, None] = {}
     with registry.change(desk.db) as conn:
+        refuse_denied(conn, [*identity.credentials, *([identity.facts] if identity.facts else [])])
         require_vouchers(row, trust.listed(conn))
         known = {one.url: one.scopes for one in resources.listed(conn)}
         require_resources(row, list(known))
@@ -160,6 +162,26 @@ def listed(desk: Desk) -> Sequence[ClientRow]:
     """Every client, by identifier."""
     with desk.db.read() as conn:
         return clients.listed(conn)
+
+
+def denied_of(desk: Desk) -> dict[str, tuple[str, ...]]:
+    """By client how its certificates that are in date are denied; clients without any left out."""
+    now = clock.now()
+    with desk.db.read() as conn:
+        stopped = DenyList.read(conn)
+        if not stopped:
+            return {}
+        found: dict[str, dict[str, None]] = {}
+        for row in credentials.listed(conn):
+            if row.state == "active" and (row.not_after is None or row.not_after > now):
+                found.setdefault(row.client_id, {})[stopped.of_row(row)] = None
+        for use in uses.in_date(conn, now):
+            found.setdefault(use.client_id, {})[stopped.of_use(use)] = None
+    return {
+        client_id: tuple(how for how in those if how)
+        for client_id, those in found.items()
+        if any(those)
+    }
 
 
 def shown(desk: Desk, client_id: str) -> tuple[ClientRow, Sequence[CredentialRow]]:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from app import clock
 from app.admin import clients as admin_clients
+from app.admin.denied_known import DenyList
 from app.admin.desk import Desk
 from app.store import credentials, denied, uses
 from app.store.clients import ClientRow
@@ -37,6 +38,8 @@ class Standing:
     """None: never used."""
     per_day: Mapping[int, int]
     """Uses by day since the epoch, `DAYS` at most."""
+    denied: str
+    """How the deny-list stops it, itself or the CA that issued it; empty: it does not."""
 
     @property
     def digest(self) -> str:
@@ -92,7 +95,7 @@ def life_cycle(desk: Desk, client_id: str) -> LifeCycle:
         per_day: defaultdict[str, dict[int, int]] = defaultdict(dict)
         for day in uses.days(conn, client_id, since=now // DAY - DAYS + 1):
             per_day[day.thumbprint][day.day] = day.uses
-        stopped = denied.snapshot(conn)
+        stopped = DenyList.read(conn)
     return LifeCycle(row, tuple(_standings(registered, seen, per_day, stopped, now)))
 
 
@@ -100,21 +103,19 @@ def _standings(
     registered: Sequence[CredentialRow],
     seen: Sequence[UseRow],
     per_day: Mapping[str, Mapping[int, int]],
-    stopped: Denied,
+    stopped: DenyList,
     now: int,
 ) -> Iterable[Standing]:
     by_thumbprint = {use.thumbprint: use for use in seen}
     for row in registered:
         use = by_thumbprint.pop(row.thumbprint, None) if row.thumbprint else None
-        yield Standing(
-            phase_of(row, use, stopped, now),
-            row,
-            use,
-            per_day.get(row.thumbprint or "", {}),
-        )
+        how = stopped.of_row(row)
+        state: State = "revoked" if how else row.phase(now)
+        yield Standing(state, row, use, per_day.get(row.thumbprint or "", {}), how)
     for use in by_thumbprint.values():
-        state: State = "revoked" if is_denied(use, stopped) else "learned"
-        yield Standing(state, None, use, per_day.get(use.thumbprint, {}))
+        how = stopped.of_use(use)
+        state = "revoked" if is_denied(use, stopped.entries) else "learned"
+        yield Standing(state, None, use, per_day.get(use.thumbprint, {}), how)
 
 
 def phase_of(row: CredentialRow, use: UseRow | None, stopped: Denied, now: int) -> Phase:

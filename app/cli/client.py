@@ -9,7 +9,9 @@ from app.admin.clients import Wishes
 from app.admin.first_try import first_try
 from app.admin.identity import Identity
 from app.admin.life_cycle import life_cycle
+from app.admin.revoked_known import revoking_sets
 from app.cli import client_cert, client_changes, client_pages
+from app.cli.certificate_pages import add_revoked
 from app.cli.client_options import (
     Cert,
     ClientId,
@@ -67,8 +69,11 @@ def add(
         added = clients.add(desk, client_id, who, wishes, labelled.labels(), keeping=kept.keeping())
         default = desk.settings.default_resource
         doubts = first_try(desk, client_id, cert[0]) if cert else ()
+        revoked = revoking_sets(desk, who.credentials)
     file = cert[0] if cert else None
-    return client_pages.added(session, added, who, default, file, doubts=doubts)
+    page = client_pages.added(session, added, who, default, file, doubts=doubts)
+    add_revoked(page, revoked)
+    return page
 
 
 def _own(
@@ -102,7 +107,7 @@ def _refuse(method: str, **others: object) -> None:
 def list_clients(session: Session) -> Page:
     """Show every client in one line each."""
     with desk_of(session) as desk:
-        return client_pages.overview(session, clients.listed(desk))
+        return client_pages.overview(session, clients.listed(desk), clients.denied_of(desk))
 
 
 @verb(commands, "show")

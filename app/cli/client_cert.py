@@ -9,8 +9,10 @@ from app import clock
 from app.admin import certificate_labels, certificates, expiry
 from app.admin.certificates import Terms
 from app.admin.life_cycle import life_cycle
+from app.admin.revoked_known import revoking_sets
 from app.cli.certificate_pages import (
     add_overlap,
+    add_revoked,
     add_standing,
     credential_members,
     notes_of,
@@ -40,12 +42,12 @@ RetireAt = Annotated[
 At = Annotated[
     str | None, typer.Option(metavar="TIME", help="Not at once: by itself at that time.")
 ]
-Within = Annotated[
-    str, typer.Option(metavar="DURATION", help="How far to look ahead, such as 7d or 12h.")
 Postpone = Annotated[
     bool,
     typer.Option("--postpone", help="The time given is later than the one announced, on purpose."),
 ]
+Within = Annotated[
+    str, typer.Option(metavar="DURATION", help="How far to look ahead, such as 7d or 12h.")
 ]
 Thumbprint = Annotated[
     str,
@@ -75,6 +77,7 @@ def add(
     )
     with desk_of(session) as desk:
         added = certificates.add_on(desk, client_id, file, terms)
+        revoked = revoking_sets(desk, [added.credential])
     new, facts = added.credential, added.credential.facts
     page = Page(
         {
@@ -98,6 +101,7 @@ def add(
     )
     if added.crosses:
         page.warn("boundary", added.crosses)
+    add_revoked(page, revoked)
     for other in added.shares_key_with:
         page.warn("shared key", f"the client {other} holds the same key")
     page.command(

@@ -1,6 +1,6 @@
 """What ``certbound client`` prints of clients and their certificates."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,17 +99,27 @@ def _allowed(page: Page, new: Added, default_resource: str) -> None:
         page.warn("scope", f"no resource of this client knows {scope}: no token will carry it yet")
 
 
-def overview(session: Session, rows: Sequence[ClientRow]) -> Page:
-    """All clients, one line each."""
-    page = Page({"clients": [client_members(row) for row in rows]})
+def overview(
+    session: Session, rows: Sequence[ClientRow], denied: Mapping[str, Sequence[str]]
+) -> Page:
+    """All clients, one line each; by client, how certificates of it are denied."""
+    page = Page(
+        {
+            "clients": [
+                {**client_members(row), "denied": list(denied.get(row.client_id, ()))}
+                for row in rows
+            ]
+        }
+    )
     for row in rows:
         how = row.auth_method
         if name_text(row):
             how += f", {name_text(row)}"
-        if row.disabled_at is None:
-            page.ok(row.client_id, how)
-        else:
-            page.bad(row.client_id, f"disabled since {clock.iso(row.disabled_at)}; {how}")
+        how_denied = "; ".join(denied.get(row.client_id, ()))
+        mark = page.warn if how_denied else page.ok
+        if row.disabled_at is not None:
+            mark, how = page.bad, f"disabled since {clock.iso(row.disabled_at)}; {how}"
+        mark(row.client_id, how, certificate_denied_by=how_denied)
     if not rows:
         page.fact("no clients yet")
         page.command("make one to try", *session.certbound("quickstart"))

@@ -117,6 +117,11 @@ def of_client(conn: Connection, client_id: str) -> Sequence[UseRow]:
     return _found(conn, select(certificate_uses).where(certificate_uses.c.client_id == client_id))
 
 
+def in_date(conn: Connection, now: int) -> Sequence[UseRow]:
+    """Every client's certificates that have not ended, the last used first."""
+    return _found(conn, select(certificate_uses).where(certificate_uses.c.not_after > now))
+
+
 def by_thumbprint(conn: Connection, thumbprint: str) -> Sequence[UseRow]:
     """Every client that used this certificate, the last first."""
     return _found(conn, select(certificate_uses).where(certificate_uses.c.thumbprint == thumbprint))

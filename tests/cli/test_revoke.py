@@ -100,7 +100,7 @@ def test_before_it_was_ever_seen(home: Path, stage: Stage) -> None:
     assert outcome.code == 0
     assert "no client: is known" in outcome.out
     assert "only these very bytes" in outcome.out
-    done(home, "client", "add", "future", "--cert", str(home / "certs/future.crt"))
+    done(home, "client", "add", "future", "--san-uri", "spiffe://dev.local/future")
     assert stage.token(peer, client_id="future").status == 401
 
 
