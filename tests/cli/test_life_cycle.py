@@ -175,14 +175,21 @@ def test_what_was_replaced_does_not_expire(home: Path, stage: Stage) -> None:
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("7d", 604_800), ("12h", 43_200), ("30m", 1800), ("90s", 90), ("1d12h", 129_600)],
+    [
+        ("7d", 604_800),
+        ("12h", 43_200),
+        ("30m", 1800),
+        ("90s", 90),
+        ("1d12h", 129_600),
+        ("2w1d", 1_296_000),
+    ],
 )
 def test_durations(text: str, seconds: int) -> None:
     """A duration is digits with a unit, or several of them."""
     assert duration(text, "--within") == seconds
 
 
-@pytest.mark.parametrize("text", ["7", "", "d", "7w", "7 d", "-1d", "1.5h", "7D", "\u0667d"])
+@pytest.mark.parametrize("text", ["7", "", "d", "7y", "7 d", "-1d", "1.5h", "7D", "\u0667d"])
 def test_no_durations(home: Path, text: str) -> None:
     """A number without a unit, or anything else, is refused rather than guessed."""
     refused(home, "client", "cert", "expiring", f"--within={text}", code=2)
