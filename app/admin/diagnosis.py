@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from app.admin.weakest_set import Weakest
 from app.clients.model import Client
 from app.errors import Finding, OAuthError, Reason
 
@@ -20,6 +21,9 @@ class Diagnosis:
     """None: nobody is registered under `client_id`."""
     has_its_key: bool = False
     """Whether a certificate of this very key is registered for the client."""
+
+    weakest: Weakest | None = None
+    """Of the client's trust sets the one that another is stricter than about revocation."""
 
     @property
     def status(self) -> int:

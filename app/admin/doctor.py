@@ -14,6 +14,7 @@ from app.admin.diagnosis import Diagnosis
 from app.admin.doctor_sources import Gathering, Sources
 from app.admin.keys import unsealed
 from app.admin.life_cycle import states
+from app.admin.weakest_set import Weakest, weakest
 from app.clients.authentication import AuthenticatedClient, Credentials, authenticate
 from app.clients.boundary import examine_holders, examine_resource
 from app.clients.model import Client
@@ -70,7 +71,10 @@ class Examiner:
                 replace(one, action="") if one.check == "name" else one for one in findings
             )
         problem = self._fetch_problem(client_id)
-        return Diagnosis(client_id, findings, refusal, problem, client, self._has_its_key(client))
+        known = self._has_its_key(client)
+        return Diagnosis(
+            client_id, findings, refusal, problem, client, known, self._weakest(client)
+        )
 
     def certificate(self) -> tuple[list[Finding], str | None]:
         """The certificate's own checks, whosever it is, and the trust set that vouches for it."""
@@ -88,6 +92,11 @@ class Examiner:
         except ValueError:
             return False
         return facts.self_issued and not facts.is_ca
+
+    def _weakest(self, client: Client | None) -> Weakest | None:
+        names = () if client is None else client.trust_sets
+        rows = [self.registry.trust_row(name) for name in names]
+        return weakest(row for row in rows if row is not None)
 
     def _trust_sets(self, names: Sequence[str]) -> list[TrustSet]:
         found = []

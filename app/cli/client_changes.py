@@ -21,19 +21,43 @@ from app.cli.desk import desk_of
 from app.cli.page import Page
 from app.cli.rehearsal_page import rehearsal_page
 from app.cli.session import Session
+from app.cli.trust_pages import add_affected, affected_members
 
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Change nothing; say whether the client would be stopped, by the certificates it was "
+        "seen with. The exit code is 0 all the same.",
+    ),
+]
 Certificate = Annotated[
     Path | None,
     typer.Option("--cert", metavar="FILE", help="Take the narrowest name of this certificate."),
 ]
 
 
-def trust(session: Session, client_id: ClientId, names: TrustNames) -> Page:
+def trust(
+    session: Session, client_id: ClientId, names: TrustNames, *, dry_run: DryRun = False
+) -> Page:
     """Replace the trust sets that may vouch for a client; it counts from the next request on."""
     with desk_of(session) as desk:
-        row = client_changes.set_trust(desk, client_id, names)
-    page = Page({"client": client_members(row)})
-    page.ok("client", client_id, vouched_for_by=f"trust set {', '.join(row.trust_sets)}")
+        found = client_changes.set_trust(desk, client_id, names, dry_run=dry_run)
+    row, affected = found.row, found.affected
+    page = Page(
+        {
+            "client": client_members(row),
+            "dry_run": dry_run,
+            "outlook": affected_members(affected),
+        }
+    )
+    line = page.fact if dry_run else page.ok
+    label = "would be vouched for by" if dry_run else "vouched for by"
+    line("client", client_id, **{label: f"trust set {', '.join(row.trust_sets)}"})
+    if dry_run or affected.outlook in ("stops", "in part"):
+        add_affected(page, affected, dry_run=dry_run)
+    if dry_run:
+        page.command("do it", *session.certbound("client", "trust", client_id, *names))
     return page
 
 
