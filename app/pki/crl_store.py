@@ -123,11 +123,18 @@ class Revocation:
             self._settle()
 
     def offer(self, crl: LoadedCrl) -> None:
-        """Keep a list just fetched, so that it need not be parsed again when the registry names it."""
+        """Keep a list just fetched, so that it need not be parsed again when the registry names it.
+
+        Where it is named already, it counts at once, though the database may have lost it.
+        """
         with self._lock:
             self._offered[crl.digest] = crl
             while len(self._offered) > _MAX_OFFERED:
                 del self._offered[next(iter(self._offered))]
+            if any(each.digest == crl.digest for each in self._wanted.values()):
+                self._unusable = {each for each in self._unusable if each[2] != crl.digest}
+                self._missing()  # takes it from those offered
+                self._settle()
 
     def withdraw(self, crl: LoadedCrl) -> None:
         """Let go of an offered list that the registry will not name."""

@@ -218,6 +218,26 @@ def test_an_unusable_list_leaves_the_old_one_revoking_with_one_alert(damage: str
     assert [each["event"] for each in logged] == ["crl.unusable"]
 
 
+def test_a_list_that_was_lost_counts_again_when_it_is_fetched() -> None:
+    """The registry names it still, so nothing need change there; and nobody waits any more."""
+    shelf = Shelf()
+    good, lost = (shelf.put(crls.crl(_ROOT, _NOW, count=each)) for each in (1, 2))
+    shelf.revocation.follow(1, [_SET], [good])
+    fetched = load_for(_SET, shelf.lists.pop(lost.digest))
+    shelf.revocation.follow(2, [_SET], [lost])
+    assert (shelf.numbers(), shelf.only_revoking()) == ([], [1])
+    shelf.revocation.offer(fetched)
+    assert (shelf.numbers(), shelf.only_revoking()) == ([2], [])
+    assert shelf.revocation._offered == {}
+    shelf.gate.clear()
+    row = shelf.put(big(3))
+    shelf.revocation.follow(3, [_SET], [row])
+    assert shelf.revocation.loading("kit")
+    shelf.revocation.offer(load_for(_SET, shelf.lists[row.digest]))
+    assert (shelf.numbers(), shelf.revocation.loading("kit")) == ([3], False)
+    shelf.gate.set()
+
+
 def test_a_database_that_is_down_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """The registry version stands; its lists follow as soon as they can be read."""
     monkeypatch.setattr(crl_store, "RETRY_AFTER", 0.01)
