@@ -5,7 +5,7 @@ for it, no key across a boundary. Each change and its audit entry are one transa
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from app import clock
 from app.admin import boundary
@@ -14,6 +14,8 @@ from app.admin.clients import name_text, unknown
 from app.admin.desk import Desk
 from app.admin.identity import Identity
 from app.admin.problem import Problem
+from app.admin.trust_forecast import Affected, Held, Seen, forecast
+from app.admin.weakest_set import Weakest, weakest
 from app.audit import ClientChanged
 from app.clients.methods import tls_client_auth
 from app.pki import names as pki_names
@@ -21,7 +23,20 @@ from app.store import audit, clients, credentials, registry, trust, uses
 from app.store.clients import ClientRow
 
 
-def set_trust(desk: Desk, client_id: str, names: Sequence[str]) -> ClientRow:
+@dataclass(frozen=True, slots=True)
+class NewTrust:
+    """The sets that vouch for a client from now on, or would."""
+
+    row: ClientRow
+    affected: Affected
+    """By the certificates it was seen with."""
+    weakest: Weakest | None
+    """The set that asks least about revocation; None: all are as strict."""
+
+
+def set_trust(
+    desk: Desk, client_id: str, names: Sequence[str], *, dry_run: bool = False
+) -> NewTrust:
     """From the next request on these sets, and no others, may vouch for the client.
 
     Raises:
@@ -30,16 +45,21 @@ def set_trust(desk: Desk, client_id: str, names: Sequence[str]) -> ClientRow:
 
     """
     now = clock.now()
-    with registry.change(desk.db) as conn:
+    seen = Seen.of(desk, client_id)
+    with desk.db.read() if dry_run else registry.change(desk.db) as conn:
         row = _by_name(client_id, clients.find(conn, client_id))
         changed = replace(row, trust_sets=tuple(dict.fromkeys(names)))
-        require_vouchers(changed, trust.listed(conn))
+        rows = trust.listed(conn)
+        require_vouchers(changed, rows)
         refuse_alike(changed, clients.listed(conn))
-        clients.set_trust_sets(conn, client_id, changed.trust_sets, now)
-        details = {"trust_sets": list(changed.trust_sets), "before": list(row.trust_sets)}
-        event = ClientChanged(actor=desk.actor, client_id=client_id, details=details)
-        audit.append_admin(conn, event)
-    return changed
+        sets = {one.name: one for one in rows}
+        affected = forecast(client_id, Held(row, sets), Held(changed, sets), seen)
+        if not dry_run:
+            clients.set_trust_sets(conn, client_id, changed.trust_sets, now)
+            details = {"trust_sets": list(changed.trust_sets), "before": list(row.trust_sets)}
+            event = ClientChanged(actor=desk.actor, client_id=client_id, details=details)
+            audit.append_admin(conn, event)
+    return NewTrust(changed, affected, weakest(sets[each] for each in changed.trust_sets))
 
 
 def label(desk: Desk, client_id: str, labels: Labels) -> ClientRow:

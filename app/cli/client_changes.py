@@ -18,6 +18,7 @@ from app.cli.client_options import (
 )
 from app.cli.client_pages import client_members, labels_of
 from app.cli.desk import desk_of
+from app.cli.findings import add_weakest
 from app.cli.page import Page
 from app.cli.rehearsal_page import rehearsal_page
 from app.cli.session import Session
@@ -49,6 +50,7 @@ def trust(
             "client": client_members(row),
             "dry_run": dry_run,
             "outlook": affected_members(affected),
+            "weakest_trust_set": found.weakest.name if found.weakest else None,
         }
     )
     line = page.fact if dry_run else page.ok
@@ -56,6 +58,7 @@ def trust(
     line("client", client_id, **{label: f"trust set {', '.join(row.trust_sets)}"})
     if dry_run or affected.outlook in ("stops", "in part"):
         add_affected(page, affected, dry_run=dry_run)
+    add_weakest(page, session, found.weakest)
     if dry_run:
         page.command("do it", *session.certbound("client", "trust", client_id, *names))
     return page

@@ -5,7 +5,7 @@ from typing import Any
 
 from app import clock
 from app.admin.client_checks import bounds_of
-from app.admin.trust_removal import Affected
+from app.admin.trust_forecast import Affected
 from app.cli.dates import span, until
 from app.cli.page import Page
 from app.cli.session import Session

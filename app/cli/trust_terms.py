@@ -28,6 +28,14 @@ Patterns = Annotated[
     ),
 ]
 AnyName = Annotated[bool, typer.Option("--any", help="No bounds: any name.")]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Change nothing; say which clients would be stopped, by the names they are "
+        "registered by. The exit code is 0 all the same.",
+    ),
+]
 Mode = Annotated[str, typer.Argument(metavar="off|crl|ocsp", help="Whether and how it is asked.")]
 Hard = Annotated[
     bool, typer.Option("--hard", help="Refuse what is not known to be good. The default.")
@@ -62,15 +70,35 @@ TrustDomain = Annotated[
 
 
 def permit(
-    session: Session, name: Name, patterns: Patterns = None, *, any_name: AnyName = False
+    session: Session,
+    name: Name,
+    patterns: Patterns = None,
+    *,
+    any_name: AnyName = False,
+    dry_run: DryRun = False,
 ) -> Page:
     """Bound the names that a set may vouch for, replacing earlier bounds."""
     if bool(patterns) == any_name:
         raise typer.BadParameter("give patterns, or --any", param_hint="PATTERN")
     with desk_of(session) as desk:
-        bounds = trust.permit(desk, name, patterns or ())
-    page = Page({"trust_set": name, "permitted": list(bounds.texts)})
-    page.ok("trust set", name, may_vouch_for=" ".join(bounds.texts) or "any name")
+        found = trust.permit(desk, name, patterns or (), dry_run=dry_run)
+    texts = found.bounds.texts
+    page = Page(
+        {
+            "trust_set": name,
+            "permitted": list(texts),
+            "dry_run": dry_run,
+            "clients": [trust_pages.affected_members(one) for one in found.affected],
+        }
+    )
+    line = page.fact if dry_run else page.ok
+    label = "would vouch for" if dry_run else "may vouch for"
+    line("trust set", name, **{label: " ".join(texts) or "any name"})
+    for one in found.affected:
+        if dry_run or one.outlook != "goes on":
+            trust_pages.add_affected(page, one, dry_run=dry_run)
+    if dry_run:
+        page.command("do it", *session.certbound("trust", "permit", name, *(patterns or ["--any"])))
     return page
 
 

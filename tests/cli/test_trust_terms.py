@@ -8,6 +8,7 @@ import pytest
 from cryptography import x509
 
 from app import clock
+from app.admin.authority import Request
 from app.pki.crl_store import AT_ONCE
 from tests.kit import crls
 from tests.kit.asgi import Stage, peer_of
@@ -285,6 +286,51 @@ def test_who_is_revoked_by_its_ca_does_not_stop_again(home: Path, stage: Stage) 
     done(home, "trust", "revocation", "default", "crl")
     [one] = done(home, "trust", "remove", "default", "--dry-run")["clients"]
     assert one["outlook"] == "stopped"
+
+
+def test_who_would_stop_by_new_bounds(home: Path, stage: Stage) -> None:
+    """The dry run of bounds names the clients outside and changes nothing; the real one names them too."""
+    assert stage.token(stage.bot).status == 200
+    peer = stage.issue("web", Request(san_dns=("web.acme.example",)))
+    done(home, "client", "add", "web", "--cert", str(home / "certs/web.crt"))
+    assert stage.token(peer, client_id="web").status == 200
+    permit = ("trust", "permit", "default", "dns:acme.example")
+    dry = done(home, *permit, "--dry-run")
+    assert [(one["client_id"], one["outlook"]) for one in dry["clients"]] == [
+        ("bot", "stops"), ("web", "goes_on"),
+    ]  # fmt: skip
+    assert _set(home)["permitted"] == []
+    assert stage.token(stage.bot).status == 200
+    out = call(home, *permit, "--dry-run").out
+    assert "✘ bot: would stop authenticating" in out
+    assert "do it:\n    certbound" in out
+    out = call(home, *permit).out
+    assert "✘ bot: cannot authenticate any more" in out
+    assert "web" not in out
+    assert stage.token(stage.bot).status == 401
+
+
+def test_who_would_stop_by_other_sets(home: Path, stage: Stage, tmp_path: Path) -> None:
+    """A dry run of other sets for a client forecasts by its certificates and changes nothing."""
+    assert stage.token(stage.bot).status == 200
+    done(home, "trust", "add", "other", str(_other_ca(tmp_path)))
+    change = ("client", "trust", "bot", "other")
+    assert done(home, *change, "--dry-run")["outlook"]["outlook"] == "stops"
+    assert "✘ bot: would stop authenticating" in call(home, *change, "--dry-run").out
+    assert stage.token(stage.bot).status == 200
+    both = done(home, "client", "trust", "bot", "other", "default", "--dry-run")
+    assert both["outlook"]["outlook"] == "goes_on"
+    assert "✘ bot: cannot authenticate any more" in call(home, *change).out
+    assert stage.token(stage.bot).status == 401
+
+
+def test_a_clients_certificate_is_no_ca(home: Path) -> None:
+    """The refusal says how a certificate of a CA is registered, and how one without."""
+    error = refused(home, "trust", "add", "acme", str(home / "certs/bot.crt"))
+    assert "is not a CA certificate" in error["seen"]
+    assert "self_signed" not in error["seen"]
+    assert "client add ID --cert" in error["do_this"]
+    assert "--trust NAME. Where no CA issued it, it is registered with" in error["do_this"]
 
 
 def test_a_dry_run_removes_nothing(home: Path) -> None:
