@@ -6,7 +6,6 @@ Guarantees nothing that decisions depend on: subject and clients are what is kno
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.admin.denial import beside_of
 from app.admin.desk import Desk
 from app.store import credentials, denied, uses
 from app.store.denied import DeniedRow
@@ -18,8 +17,6 @@ class Act:
     """One revocation."""
 
     row: DeniedRow
-    beside: DeniedRow | None
-    """The entry of the certificate's issuer and serial number that was made with it."""
     subjects: tuple[str, ...]
     """Of the certificates that it covers and that were seen or registered."""
     clients: tuple[str, ...]
@@ -29,25 +26,20 @@ class Act:
 def acts(desk: Desk) -> Sequence[Act]:
     """Every act, the oldest first."""
     with desk.db.read() as conn:
-        rows = denied.listed(conn)
-        thumbprints = {row.value for row in rows if row.kind == "thumbprint"}
-        beside = {beside_of(row): row for row in rows if beside_of(row) in thumbprints}
-        return [
-            _act(conn, row, beside.get(row.value) if row.kind == "thumbprint" else None)
-            for row in rows
-            if row not in beside.values()
-        ]
+        return [_act(conn, row) for row in denied.listed(conn)]
 
 
-def _act(conn: Transaction, row: DeniedRow, beside: DeniedRow | None) -> Act:
+def _act(conn: Transaction, row: DeniedRow) -> Act:
     if row.kind == "spki":
         used, registered = uses.by_key(conn, row.value), credentials.by_key(conn, row.value)
     elif row.kind == "thumbprint":
         used = uses.by_thumbprint(conn, row.value)
+        if row.tbs_sha256:
+            used = uses.by_content(conn, row.tbs_sha256)
         registered = credentials.by_thumbprint(conn, row.value)
     else:
         serial, _, issuer = row.value.partition(" ")
         used, registered = uses.by_serial(conn, issuer, serial), ()
     subjects = [use.subject for use in used] + [one.subject or "" for one in registered]
     names = {use.client_id for use in used} | {one.client_id for one in registered}
-    return Act(row, beside, tuple(dict.fromkeys(filter(None, subjects))), tuple(sorted(names)))
+    return Act(row, tuple(dict.fromkeys(filter(None, subjects))), tuple(sorted(names)))

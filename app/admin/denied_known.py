@@ -48,6 +48,8 @@ class DenyList:
         """How a certificate that was seen is denied, in words; empty: it is not."""
         if use.thumbprint in self.entries.thumbprints:
             return f"thumbprint {use.thumbprint}"
+        if use.tbs_sha256 in self.entries.contents:
+            return "the thumbprint of its twin, the same content under another signature"
         if use.spki_sha256 in self.entries.spkis:
             return f"key {use.spki_sha256}"
         if issuer_serial(use.issuer, use.serial) in self.entries.issuer_serials:
@@ -58,7 +60,7 @@ class DenyList:
 
     def of_row(self, row: CredentialRow) -> str:
         """How a registered certificate or key is denied, in words; empty: it is not."""
-        if row.der is not None and self.entries.issuer_serials:
+        if row.der is not None and (self.entries.issuer_serials or self.entries.contents):
             return self.of_facts(readable(Path("the registered certificate"), row.der))
         if row.thumbprint in self.entries.thumbprints:
             return f"thumbprint {row.thumbprint}"

@@ -131,6 +131,7 @@ def is_denied(use: UseRow, stopped: Denied) -> bool:
     """Whether the deny-list stops this certificate."""
     return (
         use.thumbprint in stopped.thumbprints
+        or use.tbs_sha256 in stopped.contents
         or use.spki_sha256 in stopped.spkis
         or issuer_serial(use.issuer, use.serial) in stopped.issuer_serials
     )

@@ -51,4 +51,5 @@ def _as_use(facts: CertificateFacts, trust_set: str) -> UseRow:
         first_used=0,
         last_used=0,
         uses=0,
+        tbs_sha256=facts.tbs_sha256,
     )

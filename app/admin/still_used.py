@@ -44,6 +44,7 @@ def stopped(desk: Desk, used: Sequence[UseRow]) -> frozenset[str]:
         use.thumbprint
         for use in used
         if use.thumbprint in list_.thumbprints
+        or use.tbs_sha256 in list_.contents
         or use.spki_sha256 in list_.spkis
         or issuer_serial(use.issuer, use.serial) in list_.issuer_serials
     }

@@ -91,7 +91,6 @@ def list_denied(session: Session) -> Page:
             act.row.value,
             subject="; ".join(act.subjects),
             clients=", ".join(act.clients),
-            with_it=act.beside.value if act.beside else "",
             since=until(act.row.created_at),
             by=act.row.actor,
             reason=act.row.reason,
@@ -128,10 +127,11 @@ def undo(
             row.value,
         )
     for row in undone.still:
-        page.warn("its key is still revoked", row.value, reason=row.reason)
-        page.command(
-            "to take that back too", *session.certbound("revoke", "undo", thumbprint, "--key")
-        )
+        key_too = row.kind == "spki"
+        what = "its key" if key_too else "its twin, the same under another signature,"
+        page.warn(f"{what} is still revoked", row.value, reason=row.reason)
+        words = (thumbprint, "--key") if key_too else (row.value,)
+        page.command("to take that back too", *session.certbound("revoke", "undo", *words))
     return page
 
 
@@ -155,7 +155,6 @@ def _stopped(page: Page, stopped: Stopped, *, dry_run: bool) -> None:
         subject=target.subject or "",
         issuer=target.issuer or "",
         last_used=until(stopped.last_used) or "never seen here",
-        with_it=stopped.beside or "",
     )
     _reach(page, stopped)
     outcome = "would be stopped" if dry_run and stopped.changed else "stopped"
@@ -181,7 +180,7 @@ def _reach(page: Page, stopped: Stopped) -> None:
         page.warn("a CA", "every certificate below it is stopped too; these are not counted here")
     if stopped.kind != "thumbprint":
         return
-    if stopped.beside is None:
+    if not stopped.content:
         page.warn(
             "only these very bytes",
             "the same certificate with its signature written otherwise is not stopped",
@@ -208,7 +207,7 @@ def _members(stopped: Stopped) -> dict[str, Any]:
     return {
         "kind": stopped.kind,
         "value": stopped.value,
-        "beside": stopped.beside,
+        "content": stopped.content,
         "changed": stopped.changed,
         "clients": list(stopped.clients),
         "x5t#S256": list(stopped.thumbprints),

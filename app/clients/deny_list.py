@@ -45,6 +45,8 @@ def entry(denied: Denied, facts: CertificateFacts) -> str | None:
     """What on the list names this certificate, in words; None: nothing."""
     if facts.thumbprint in denied.thumbprints:
         return f"thumbprint {facts.thumbprint}"
+    if facts.tbs_sha256 in denied.contents:
+        return "the thumbprint of its twin, the same content under another signature"
     if facts.spki_sha256 in denied.spkis:
         return f"key {facts.spki_sha256}"
     if denied.issuer_serials and issuer_serial(facts.issuer, facts.serial) in denied.issuer_serials:

@@ -36,6 +36,8 @@ class CertificateUse(NamedTuple):
     at: int
     resource: str | None = None
     """What it got a token for, if it did."""
+    tbs_sha256: str = ""
+    """Of the part of it that its CA signed; empty: not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,7 @@ class UseRow:
     first_used: int
     last_used: int
     uses: int
+    tbs_sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +71,7 @@ class DayRow:
 
 # In the update, names without a table are the stored row's.
 _LATER = "last_used = CASE WHEN excluded.last_used > {0}.last_used THEN excluded.last_used ELSE {0}.last_used END"
-_USES = f"{_LATER}, trust_set = excluded.trust_set, uses = {{0}}.uses + excluded.uses"
+_USES = f"{_LATER}, trust_set = excluded.trust_set, tbs_sha256 = excluded.tbs_sha256, uses = {{0}}.uses + excluded.uses"
 _DAYS = "uses = {0}.uses + excluded.uses"
 
 
@@ -90,7 +93,7 @@ def record(
         client_id, thumbprint, at = use.client_id, use.thumbprint, use.at
         known = certificates.get((client_id, thumbprint))
         if known is None:
-            certificates[client_id, thumbprint] = [*use[:9], at, at, 1]
+            certificates[client_id, thumbprint] = [*use[:9], at, at, 1, use.tbs_sha256]
         else:
             known[8] = use.trust_set
             known[9] = min(known[9], at)
@@ -130,6 +133,12 @@ def by_thumbprint(conn: Connection, thumbprint: str) -> Sequence[UseRow]:
 def by_key(conn: Connection, spki_sha256: str) -> Sequence[UseRow]:
     """Every use of any certificate with this key, the last first."""
     query = select(certificate_uses).where(certificate_uses.c.spki_sha256 == spki_sha256)
+    return _found(conn, query)
+
+
+def by_content(conn: Connection, tbs_sha256: str) -> Sequence[UseRow]:
+    """Every use of this certificate, also with another signature over the same, the last first."""
+    query = select(certificate_uses).where(certificate_uses.c.tbs_sha256 == tbs_sha256)
     return _found(conn, query)
 
 

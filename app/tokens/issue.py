@@ -128,6 +128,7 @@ def _use(trusted: TrustedCertificate, token: TokenRow) -> CertificateUse:
         trusted.trust_set,
         token.issued_at,
         token.resource,
+        facts.tbs_sha256,
     )
 
 
