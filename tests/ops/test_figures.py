@@ -1,6 +1,7 @@
 """The figures: read seldom, bounded, and kept while the database is away."""
 
 import asyncio
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,6 +20,7 @@ from app.store import clients, denied, engine, registry, uses
 from app.store.engine import StoreUnavailable
 from app.store.uses import CertificateUse
 from tests.kit.asgi import Stage
+from tests.kit.documents import ROOT
 from tests.kit.issuing import issue
 
 DAY = 86_400
@@ -149,6 +151,15 @@ def test_what_was_known_stays(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> 
         assert (await last.read()).up
 
     asyncio.run(scrape())
+
+
+def test_the_manual_names_them_all(stage: Stage) -> None:
+    """Every metric of ours that the manual names, in its alerts too, is there, and the reverse."""
+    reading = Reading(up=True, figures=figures(stage.house.database, clock.now()))
+    text = rendered(Gauges(reading, ready=True, server_certificate_end=7)).decode()
+    manual = (ROOT / "docs" / "production.md").read_text()
+    ours = re.compile(r"\bcertbound_[a-z_]+\b")
+    assert set(ours.findall(manual)) == set(ours.findall(text))
 
 
 def _away(*_: object) -> NoReturn:
