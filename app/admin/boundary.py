@@ -43,12 +43,7 @@ def judge(
             expected="a key of its own for each tenant",
             action=f"certbound client cert list {client.client_id}",
         )
-    # No two claims of one key have the same time (`holders.claim`), within one second neither.
-    others = [
-        row
-        for row in held
-        if row.client_id != client.client_id and (later_too or row.first_seen < own.first_seen)
-    ]
+    others = [row for row in held if row is not own] if later_too else held[: held.index(own)]
     for other in others:
         theirs = tenants_of_key(other.client_id, other.tenant, known, spki_sha256)
         if policy == "refuse" or (policy == "tenant" and theirs != mine):

@@ -88,7 +88,9 @@ def add_on(desk: Desk, client_id: str, path: Path, terms: Terms) -> CertificateA
                 action=f"certbound client cert list {client_id}",
             )
         crosses = boundary.judge_credential(client, row, policy)
-        holders.claim(conn, found.spki_sha256, client_id, client.tenant, now)
+        holders.claim(
+            conn, found.spki_sha256, client_id, client.tenant, now, proven=found.proves_key
+        )
         sharing = boundary.judge(conn, client, found.spki_sha256, policy)
         audit.append_admin(
             conn,

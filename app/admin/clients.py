@@ -96,7 +96,8 @@ def add(
         for credential in identity.credentials:
             credentials.add(conn, credential.row(client_id, now, notes=notes))
             key = credential.spki_sha256
-            holders.claim(conn, key, client_id, row.tenant, now)
+            proven = credential.proves_key
+            holders.claim(conn, key, client_id, row.tenant, now, proven=proven)
             sharing |= dict.fromkeys(boundary.judge(conn, row, key, desk.settings.boundary_policy))
         audit.append_admin(
             conn,

@@ -16,6 +16,8 @@ from app.admin.problem import Problem
 from app.errors import Examination, Refused
 from app.pki import check
 from app.pki.check import CertificateFacts, Registered
+from app.pki.issued import signed
+from app.pki.leaf import read_leaf
 from app.store.credentials import CredentialRow, Custody
 from app.tls.peer import PeerCertificate
 
@@ -63,6 +65,14 @@ class Credential:
     def digest(self) -> str:
         """What names it afterwards: the certificate's thumbprint, or the key's hash."""
         return self.facts.thumbprint if self.facts else self.spki_sha256
+
+    @property
+    def proves_key(self) -> bool:
+        """Whether the key itself signed what is registered: a public key anybody may name."""
+        if self.der is None:
+            return False
+        certificate = read_leaf(self.der).certificate
+        return signed(certificate, certificate)
 
     def row(
         self,

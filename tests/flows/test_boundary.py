@@ -7,7 +7,9 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from app import clock
 from tests.kit import ca, ledger, placing
 from tests.kit.live import claims, live, reason, why
 from tests.kit.running import Running, certbound, running
@@ -53,6 +55,31 @@ def test_between_tenants_the_second_is_refused(server: Running) -> None:
         assert "boundary_violation" in error["message"]
         server.certbound("client", "remove", a)
         assert crossings(server, second()) == [], "nobody holds it before this one any more"
+
+
+@pytest.mark.parametrize("word", ["--public-key", "--cert"])
+def test_naming_a_key_takes_it_from_nobody(server: Running, word: str) -> None:
+    """Public key or certificate registered by one who never had the key: its holder goes on first."""
+    name = f"squatted{word}"
+    authority, key = placing.root(f"CA of {name}"), ca.key(label=f"key of {name}")
+    server.certbound("trust", "add", name, str(placing.authority_file(server, authority, name)))
+    placing.place(server, name, authority, key=key)
+    victim = ("--subject-dn", f"CN={name}", "--trust", name, "--tenant", "acme")
+    server.certbound("client", "add", name, *victim)
+    if word == "--public-key":
+        named = server.file(f"{name}.pub")
+        spki = key.public_key()
+        named.write_bytes(spki.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    else:  # the victim's key in it, the squatter's signature under it
+        own, subject = ca.key(label="squatter"), ca.name(("CN", "squatter"))
+        forged = ca.sign(ca.client_draft(subject, ca.spki(key), clock.now()), subject, own)
+        named = placing.pem(server.file(f"{name}.forged.crt"), forged)
+    squatter = ("--method", "self_signed_tls_client_auth", word, str(named), "--tenant", "globex")
+    server.certbound("client", "add", f"{name}-2", *squatter)
+    with live(server, name) as ask:
+        assert crossings(server, ask()) == []
+    error = server.problem("client", "add", f"{name}-3", *squatter)
+    assert name in error["message"], "once it was used nobody else registers it"
 
 
 def test_within_a_tenant_it_is_reported(server: Running) -> None:
