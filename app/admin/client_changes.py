@@ -19,7 +19,7 @@ from app.admin.weakest_set import Weakest, weakest
 from app.audit import ClientChanged
 from app.clients.methods import tls_client_auth
 from app.pki import names as pki_names
-from app.store import audit, clients, credentials, registry, trust, uses
+from app.store import audit, clients, credentials, holders, registry, trust
 from app.store.clients import ClientRow
 
 
@@ -83,9 +83,8 @@ def label(desk: Desk, client_id: str, labels: Labels) -> ClientRow:
         for one in registered:
             if one.state == "active":
                 boundary.judge_credential(changed, one, policy)
-        keys = {one.spki_sha256 for one in registered}
-        keys |= {use.spki_sha256 for use in uses.of_client(conn, client_id)}
-        for key in sorted(keys):
+        # Whoever holds a key has claimed it, by registration or by a request, refused ones included.
+        for key in holders.of_client(conn, client_id):
             boundary.judge(conn, changed, key, policy, later_too=True)
         event = ClientChanged(actor=desk.actor, client_id=client_id, details={"labels": given})
         audit.append_admin(conn, event)

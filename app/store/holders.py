@@ -76,6 +76,12 @@ def of_key(conn: Connection, spki_sha256: str) -> Sequence[HolderRow]:
     return [HolderRow(**row) for row in conn.execute(query).mappings()]
 
 
+def of_client(conn: Connection, client_id: str) -> Sequence[str]:
+    """The keys that the client holds, whether it ever got a token with them or not."""
+    query = select(key_holders.c.spki_sha256).where(key_holders.c.client_id == client_id)
+    return list(conn.scalars(query.order_by(key_holders.c.spki_sha256)))
+
+
 def release(conn: Connection, spki_sha256: str, client_id: str) -> bool:
     """The client no longer holds the key; False when it did not."""
     query = delete(key_holders).where(

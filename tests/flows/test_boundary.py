@@ -57,6 +57,18 @@ def test_between_tenants_the_second_is_refused(server: Running) -> None:
         assert crossings(server, second()) == [], "nobody holds it before this one any more"
 
 
+def test_a_key_held_without_a_token_counts_too(server: Running) -> None:
+    """A refused request claims the key all the same, so a change of tenant across it is refused."""
+    a, b = two_of_one_key(server, "quiet", "grey", "grey")
+    with live(server, a) as first, live(server, b) as second:
+        assert first("&scope=none-such").status == 400
+        assert second().status == 200
+        for client_id in (a, b):
+            error = server.problem("client", "label", client_id, "--tenant", "blue")
+            assert "boundary_violation" in error["message"]
+        assert (first().status, second().status) == (200, 200)
+
+
 @pytest.mark.parametrize("word", ["--public-key", "--cert"])
 def test_naming_a_key_takes_it_from_nobody(server: Running, word: str) -> None:
     """Public key or certificate registered by one who never had the key: its holder goes on first."""
