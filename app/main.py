@@ -16,6 +16,7 @@ from starlette.routing import Route as HttpRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import clock
+from app.clients import deny_list
 from app.clients.bundles import Bundles
 from app.clients.key_holders import KeyHolders
 from app.clients.registry import Registry
@@ -118,7 +119,7 @@ def open_house(settings: Settings) -> House:
     )
     ocsp = OcspCache.over(documents, OcspMemory(database))
     revocation = Revocation(partial(_crl_der, database), ocsp)
-    snapshots = Snapshots(database, partial(_registry, sealing_key, revocation))
+    snapshots = Snapshots(database, partial(_registry, sealing_key, revocation, ocsp))
     journal: Journal[Registry, Decision] = Journal(database, snapshots)
     door = Door(
         issuer=Issuer(settings.issuer, settings.mtls_base_url),
@@ -163,8 +164,11 @@ def _crl_der(database: Database, digest: str) -> bytes | None:
         return crls.crl_der(conn, digest)
 
 
-def _registry(sealing_key: SealingKey, revocation: Revocation, rows: RegistryRows) -> Registry:
+def _registry(
+    sealing_key: SealingKey, revocation: Revocation, ocsp: OcspCache, rows: RegistryRows
+) -> Registry:
     registry = Registry(rows, KeyRing.from_rows(rows.signing_keys, sealing_key))
+    ocsp.bar(registry.version, partial(deny_list.names, registry.denied))
     revocation.follow(registry.version, registry.asked_about("crl"), rows.crls)
     return registry
 

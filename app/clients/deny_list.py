@@ -41,6 +41,11 @@ def _finding(seen: str, action: str) -> Finding:
     return Finding("deny-list", seen, expected, action, Reason.REVOKED)
 
 
+def names(denied: Denied, facts: CertificateFacts) -> bool:
+    """Whether this certificate is denied, by whichever name."""
+    return entry(denied, facts) is not None
+
+
 def entry(denied: Denied, facts: CertificateFacts) -> str | None:
     """What on the list names this certificate, in words; None: nothing."""
     if facts.thumbprint in denied.thumbprints:

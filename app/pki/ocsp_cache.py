@@ -5,13 +5,15 @@ fresh answer is at hand; an answer in use is asked for anew every `REFRESH_AFTER
 half its life where that is shorter; an older answer never replaces a newer one, so nobody on the
 way can play back a *good* over a *revoked*, and a responder that has forgotten a certificate
 (*unknown*) does not take back its *revoked*; one hanging responder delays only the trust sets that
-name it; only URLs from configuration are asked, one question about a certificate at a time. No
+name it; what a denied responder called good counts no more from the registry version on that denies
+it; only URLs from configuration are asked, one question about a certificate at a time. No
 failure is raised to the caller. Each process has its own answers, and none after a restart, but
 for the *revoked*: those are kept in a `Memory` until a later *good*, and read from there before
 each question. Until that was read nobody passes softly.
 """
 
 import asyncio
+import threading
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,7 +24,7 @@ from app.jose.document import FetchFailed, FetchRefused, Limits, Question, Remot
 from app.pki.anchors import TrustSet
 from app.pki.leaf import Leaf, base64url_sha256
 from app.pki.links import Link
-from app.pki.ocsp import OcspAnswer, OcspFailure, ask, read_answer
+from app.pki.ocsp import BARRED, Barred, OcspAnswer, OcspFailure, ask, nobody, read_answer
 from app.telemetry import log
 
 OCSP_LIMITS = Limits(
@@ -94,11 +96,19 @@ class OcspCache:
         self._memory = memory
         self._entries: OrderedDict[Key, _Entry] = OrderedDict()
         self._slots: dict[str, asyncio.Semaphore] = {}
+        self._barred: tuple[int, Barred] = (-1, nobody)
+        self._lock = threading.Lock()
 
     @classmethod
     def over(cls, documents: RemoteDocuments, memory: Memory | None = None) -> "OcspCache":
         """The cache that asks through the guarded fetch."""
         return cls(documents.fetch, memory=memory)
+
+    def bar(self, version: int, barred: Barred) -> None:
+        """Believe no responder that is barred as of registry `version`; an older one changes nothing."""
+        with self._lock:
+            if version >= self._barred[0]:
+                self._barred = version, barred
 
     def answer(self, trust_set: str, issuer: Leaf, serial: int) -> OcspAnswer | None:
         """The last answer about a certificate, stale or not; where there is none, why."""
@@ -107,6 +117,8 @@ class OcspCache:
         answer = entry.answer if entry is not None else None
         if entry is not None and answer is None and entry.problem:
             answer = OcspAnswer(known=False, revoked=False, words=entry.problem)
+        if answer is not None and self._is_void(answer):
+            answer = OcspAnswer(known=False, revoked=False, words=BARRED)
         if recalled:
             return answer
         return _UNREAD if answer is None else replace(answer, closed=True)
@@ -150,7 +162,15 @@ class OcspCache:
         return entry
 
     def _is_fresh(self, entry: _Entry, max_staleness: int) -> bool:
-        return entry.answer is not None and self._now() < entry.answer.ends(max_staleness)
+        answer = entry.answer
+        if answer is None or self._is_void(answer):
+            return False
+        return self._now() < answer.ends(max_staleness)
+
+    def _is_void(self, answer: OcspAnswer) -> bool:
+        """Whether its word no longer counts. A *revoked* does: who was stopped stays so."""
+        responder = answer.responder
+        return not answer.revoked and responder is not None and self._barred[1](responder)
 
     def _is_due(self, entry: _Entry, max_staleness: int, *, fresh: bool) -> bool:
         now = self._now()
@@ -172,8 +192,11 @@ class OcspCache:
             posted = Question(question.encoded, "application/ocsp-request")
             async with self._slots.setdefault(url, asyncio.Semaphore(MAX_QUESTIONS)):
                 encoded = await self._fetch(url, OCSP_LIMITS, posted)
-            answer = read_answer(question, encoded, self._now())
-            problem = _objection(entry.answer, answer)
+            answer = read_answer(question, encoded, self._now(), self._barred[1])
+            held = entry.answer
+            if held is not None and self._is_void(held):
+                held = None
+            problem = _objection(held, answer)
             if not problem:
                 before, entry.answer, entry.answered_at = entry.answer, answer, self._now()
                 await self._keep(before, answer, certificate)

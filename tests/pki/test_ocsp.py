@@ -119,6 +119,15 @@ def _outdated() -> ca.Authority:
     return replace(made, certificate=_ROOT.sign(draft))
 
 
+def _certified(label: str, *more: ca.Extension) -> ca.Authority:
+    """A responder with these extensions beside the purpose."""
+    made = delegate(_ROOT, _NOW, label)
+    draft = ca.client_draft(made.subject, made.key, _NOW).plus(ca.eku(OCSP_SIGNING), *more)
+    return replace(made, certificate=_ROOT.sign(draft))
+
+
+_SUB_CA = _certified("sub CA", ca.basic(ca=True), ca.usage("digital_signature", "key_cert_sign"))
+_NO_SIGNER = _certified("no signer", ca.usage("key_encipherment"))
 _WITHOUT_PURPOSE = delegate(_ROOT, _NOW, "no purpose", ExtendedKeyUsageOID.CLIENT_AUTH)
 _STRANGER, _OUTDATED = _stranger("stranger"), _outdated()
 _LATER = ocsp.OCSPResponseStatus.TRY_LATER
@@ -137,6 +146,14 @@ _DOUBTFUL: dict[str, tuple[Manner, str]] = {
     ),
     "responder without purpose": (
         Manner(signer=_WITHOUT_PURPOSE, certificates=(_WITHOUT_PURPOSE.certificate,)),
+        "signed neither",
+    ),
+    "a CA below that names the purpose": (
+        Manner(signer=_SUB_CA, certificates=(_SUB_CA.certificate,)),
+        "signed neither",
+    ),
+    "responder whose key is for other things": (
+        Manner(signer=_NO_SIGNER, certificates=(_NO_SIGNER.certificate,)),
         "signed neither",
     ),
     "responder out of date": (
@@ -176,6 +193,40 @@ def test_a_delegated_responder_passes(responder: Responder, kind: str) -> None:
     delegated = delegate(_ROOT, _NOW, f"delegated {kind}")
     responder.manner = Manner(signer=delegated, certificates=(delegated.certificate,))
     assert ask(responder).passed
+
+
+def test_a_denied_responder_is_not_believed(responder: Responder) -> None:
+    """Neither what it says from then on nor the good it said before; its revoked still stops."""
+    delegated = delegate(_ROOT, _NOW, "denied responder")
+    responder.manner = Manner(signer=delegated, certificates=(delegated.certificate,))
+    key = check.describe(delegated.certificate).spki_sha256
+
+    async def scene() -> None:
+        party = Party(responder.url)
+        assert (await party.log_in()).passed
+        party.answers.bar(2, lambda facts: facts.spki_sha256 == key)
+        party.answers.bar(1, lambda _facts: False)  # of an older registry
+        shown = party.judge(peer(_LEAF))
+        assert shown.reason is Reason.REVOCATION_UNKNOWN
+        assert "deny-list" in shown.seen
+        party.clock += RETRY_AFTER
+        assert "deny-list" in (await party.log_in()).seen
+        responder.manner = Manner(age=60)  # older than the void word, and the CA's own
+        party.clock += RETRY_AFTER
+        assert (await party.log_in()).passed
+
+    asyncio.run(scene())
+    responder.manner = Manner(
+        status="revoked", signer=delegated, certificates=(delegated.certificate,)
+    )
+
+    async def stopped() -> None:
+        party = Party(responder.url, fail="soft")
+        assert (await party.log_in()).reason is Reason.REVOKED
+        party.answers.bar(1, lambda facts: facts.spki_sha256 == key)
+        assert party.judge(peer(_LEAF)).reason is Reason.REVOKED
+
+    asyncio.run(stopped())
 
 
 def test_an_answer_without_nonce_counts_by_its_dates(responder: Responder) -> None:
