@@ -122,7 +122,7 @@ class LoadedCrl:
 
     def supersedes(self, other: Self) -> bool:
         """Whether this may replace `other` of the same issuer key and partition: it is not older."""
-        return self.number >= other.number and self.this_update >= other.this_update
+        return (self.number, self.this_update) >= (other.number, other.this_update)
 
     def only_revoking(self) -> Self:
         """The same list, its entries still telling but its silence no more."""
