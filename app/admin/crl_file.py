@@ -117,12 +117,16 @@ def _stored(row: CrlRow, rows: Sequence[CrlRow]) -> CrlRow | None:
 
 
 def _unusable(path: Path, known: TrustSetRow, why: str) -> Problem:
+    # Which CA to add is no advice here: nobody pins a CA in order to load its list.
+    seen, _, stranger = why.partition("; add the CA ")
+    authorities = [row.subject for row in known.anchors]
     return Problem(
         f"the CRL in {path} cannot be used",
-        seen=why,
+        seen=seen,
         expected=f"a complete CRL, version 2, signed by a CA of {known.name} or by a signer it "
-        "certified",
-        action="A delegated signer joins the set with: certbound trust revocation "
+        f"certified; {known.name} holds {' and '.join(authorities) or 'none'}",
+        action=("Load the list of that CA. " if stranger else "")
+        + "A delegated signer joins the set with: certbound trust revocation "
         f"{known.name} crl --signer FILE",
     )
 

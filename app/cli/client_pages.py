@@ -76,7 +76,7 @@ def added(
     add_doubts(page, session, doubts)
     if file is not None:
         page.command(
-            "see that it works",
+            "see whether it works then" if doubts else "see that it works",
             *session.certbound("doctor", "cert", str(file), "--client", row.client_id),
         )
     return page
@@ -90,6 +90,8 @@ def _allowed(page: Page, new: Added, default_resource: str) -> None:
     else:
         page.warn("scopes", "none: its tokens will carry none")
     page.fact("resources", " ".join(row.resources) or f"the default one, {default_resource}")
+    if row.resources and default_resource not in row.resources:
+        page.fact("it must name its resource", f"--resource {row.resources[0]}")
     for name, text in labels_of(row).items():
         if text:
             page.fact(name.replace("_", " "), text)

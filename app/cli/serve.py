@@ -116,6 +116,13 @@ def _announcement(session: Session, settings: Settings, addresses: list[tuple[st
     page.ok("listening on", " and ".join(members["listening"]))
     page.ok("issuer", settings.issuer, metadata=metadata)
     page.ok("token endpoint", members["token_endpoint"], mtls_alias=members["mtls_token_endpoint"])
+    for name in ("port", "mtls_port", "issuer", "mtls_base_url"):
+        if (value := session.flags.get(name)) is not None:
+            page.fact(
+                f"--{name.replace('_', '-')} {value}",
+                "counts for this run alone",
+                so_that_every_command_knows=f"{name} = … in certbound.toml",
+            )
     if text := left_local(settings):
         page.warn("mtls_base_url", text)
     _trust(page, settings)

@@ -215,6 +215,17 @@ def test_an_unreachable_responder_is_no_answer(home: Path) -> None:
     assert _reason(home) == "revocation_unknown"
 
 
+def test_the_list_of_another_ca(home: Path, tmp_path: Path) -> None:
+    """The refusal names the CAs that the set holds, and does not advise to pin a CA for its list."""
+    _other_ca(tmp_path)
+    path = tmp_path / "other.crl"
+    path.write_bytes(crls.crl(authority_of(tmp_path / "elsewhere"), clock.now()))
+    error = refused(home, "trust", "crl", "default", str(path))
+    assert "trust add" not in json.dumps(error)
+    assert f"default holds {_set(home)['certificates'][0]['subject']}" in error["expected"]
+    assert error["do_this"].startswith("Load the list of that CA.")
+
+
 def test_a_delegated_signer_joins_the_set(home: Path) -> None:
     """--signer puts a CRL signer beside the CA; a certificate that signs no CRLs is refused."""
     error = refused(
