@@ -1,8 +1,9 @@
 """What OCSP responders said is revoked, kept across restarts and shared by all processes.
 
 Guarantees that a revocation, once learned, is there until a later answer takes it back, whichever
-process brings which first: the answers' own dates decide, in one statement. Rows go with their
-trust set. Nothing else purges them: the table has no end of a certificate's life, and to forget a
+process brings which first: the answers' own dates decide, in one statement; and that it counts in
+every trust set that has the same CA, name and key. Rows go with the trust set they were learned for.
+Nothing else purges them: the table has no end of a certificate's life, and to forget a
 revocation that is old would let its certificate in again where the responder does not answer. There
 is at most one row for each certificate that its CA issued, revoked, and a client still came with.
 Not here: whether an answer is genuine (`pki` judges before it is learned).
@@ -10,7 +11,7 @@ Not here: whether an answer is genuine (`pki` judges before it is learned).
 
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import ColumnElement, Connection, delete, select
+from sqlalchemy import ColumnElement, Connection, delete, func, select
 
 from app import clock
 from app.store.engine import Database, insert_or_replace
@@ -19,7 +20,7 @@ from app.store.tables import ocsp_revoked, trust_sets
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Which certificate, in which trust set: the primary key."""
+    """Which certificate, and in which trust set it was asked about: the primary key."""
 
     trust_set: str
     issuer_key: str
@@ -38,15 +39,15 @@ def learn(conn: Connection, asked: Asked, this_update: int, now: int) -> bool:
 
 
 def lift(conn: Connection, asked: Asked, this_update: int) -> bool:
-    """Forget it, for a *good* of this date; False where there is none that is older."""
+    """Forget it in every set, for a *good* of this date; False where there is none that is older."""
     older = ocsp_revoked.c.this_update < this_update
-    return conn.execute(delete(ocsp_revoked).where(*_key(asked), older)).rowcount == 1
+    return conn.execute(delete(ocsp_revoked).where(*_certificate(asked), older)).rowcount > 0
 
 
 def recall(conn: Connection, asked: Asked) -> int | None:
-    """The date of the *revoked* that is kept, or None."""
-    query = select(ocsp_revoked.c.this_update).where(*_key(asked))
-    return conn.execute(query).scalar_one_or_none()
+    """The latest date of a *revoked* that is kept, whichever set's responder said so, or None."""
+    query = select(func.max(ocsp_revoked.c.this_update)).where(*_certificate(asked))
+    return conn.execute(query).scalar_one()
 
 
 class OcspMemory:
@@ -75,5 +76,6 @@ class OcspMemory:
                 lift(conn, Asked(trust_set, issuer_key, serial), this_update)
 
 
-def _key(asked: Asked) -> tuple[ColumnElement[bool], ...]:
-    return tuple(ocsp_revoked.c[name] == value for name, value in asdict(asked).items())
+def _certificate(asked: Asked) -> tuple[ColumnElement[bool], ...]:
+    """One CA's certificate, in whichever set: all the answers about it are the CA's own."""
+    return ocsp_revoked.c.issuer_key == asked.issuer_key, ocsp_revoked.c.serial == asked.serial

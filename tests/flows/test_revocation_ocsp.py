@@ -23,6 +23,8 @@ from tests.kit.wire import TIMEOUT, Response
 
 WAIT_LIMIT = 2.0
 """Seconds a login may wait for a responder."""
+RETRY = 11
+"""Seconds after which a certificate is asked about again."""
 SLACK = 1.0
 """Seconds more on a machine that is busy."""
 
@@ -248,3 +250,31 @@ def test_a_restart_forgets_no_revocation(tmp_path: Path) -> None:
         with running(home, quickstart=False, trust_allow_private="true") as server:
             assert verdict(server, "unsaid", unknown) == "", "doubt is only doubt again"
             assert verdict(server, "silent", unknown) == "revoked"
+
+
+def test_another_set_of_the_ca_knows_what_was_revoked(at: Timed) -> None:
+    """A client moved to a soft set with the same CA stays stopped, whatever that responder says."""
+    with asked(at, "moved", "--soft") as us:
+        us.responder.manner = Manner(status="revoked")
+        assert reason(at.server, us.ask()) == "revoked"
+        file = str(placing.authority_file(at.server, us.authority, "moved-to"))
+        at.server.certbound("trust", "add", "moved-to", file)
+        words = ("ocsp", "--url", us.responder.url, "--soft")
+        at.server.certbound("trust", "revocation", "moved-to", *words)
+        us.responder.manner = Manner(status="unknown")
+        at.server.certbound("client", "trust", "moved", "moved-to")
+        assert reason(at.server, us.ask()) == "revoked"
+
+
+def test_a_denied_responder_vouches_for_nobody(at: Timed) -> None:
+    """From the moment its certificate is denied, what it called good is not known; undo restores it."""
+    with asked(at, "vouched") as us:
+        made = ocsp.delegate(us.authority, at.now, "responder of vouched")
+        us.responder.manner = Manner(signer=made, certificates=(made.certificate,))
+        assert us.ask().status == 200
+        named = str(placing.pem(at.server.file("responder.pem"), made.certificate))
+        at.server.certbound("revoke", "cert", named)
+        assert reason(at.server, us.ask()) == "revocation_unknown"
+        at.server.certbound("revoke", "undo", named)
+        us.pass_time(RETRY)
+        eventually(lambda: us.ask().status == 200)

@@ -52,13 +52,28 @@ def test_the_latest_revocation_is_the_one_that_is_kept(db: Database) -> None:
         assert not ocsp.lift(conn, ONE, 180)
 
 
-def test_each_certificate_and_set_has_its_own(db: Database) -> None:
-    """Another serial, CA or set is another certificate."""
+def test_each_certificate_has_its_own(db: Database) -> None:
+    """Another serial or CA is another certificate."""
+    with registry.change(db) as conn:
+        assert ocsp.learn(conn, ONE, 100, 110)
+    for change in ({"serial": "a2"}, {"issuer_key": "ca-2"}):
+        assert _kept(db, replace(ONE, **change)) is None
+
+
+def test_what_one_set_learned_counts_in_all_of_the_same_ca(db: Database) -> None:
+    """The latest date of all, until a good that is later than every one, wherever it was said."""
+    other, third = replace(ONE, trust_set="other"), replace(ONE, trust_set="third")
     with registry.change(db) as conn:
         trust.add_set(conn, "other", "", 1)
         assert ocsp.learn(conn, ONE, 100, 110)
-    for change in ({"serial": "a2"}, {"issuer_key": "ca-2"}, {"trust_set": "other"}):
-        assert _kept(db, replace(ONE, **change)) is None
+        assert ocsp.learn(conn, other, 200, 210)
+    assert [_kept(db, each) for each in (ONE, other, third)] == [200] * 3
+    with db.begin() as conn:
+        assert ocsp.lift(conn, third, 150)
+    assert [_kept(db, each) for each in (ONE, other, third)] == [200] * 3
+    with db.begin() as conn:
+        assert ocsp.lift(conn, ONE, 201)
+    assert _kept(db, other) is None
 
 
 def test_rows_go_with_their_trust_set(db: Database) -> None:
