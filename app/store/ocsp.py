@@ -47,7 +47,8 @@ def lift(conn: Connection, asked: Asked, this_update: int) -> bool:
 def recall(conn: Connection, asked: Asked) -> int | None:
     """The latest date of a *revoked* that is kept, whichever set's responder said so, or None."""
     query = select(func.max(ocsp_revoked.c.this_update)).where(*_certificate(asked))
-    return conn.execute(query).scalar_one()
+    found: int | None = conn.execute(query).scalar_one()
+    return found
 
 
 class OcspMemory:
