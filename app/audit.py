@@ -210,6 +210,13 @@ class CertificateAdded(OperatorEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateChanged(OperatorEvent):
+    """Custody, owner or boundary labels of a registered certificate or key changed."""
+
+    name: ClassVar[str] = "certificate.changed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateRetired(OperatorEvent):
     """A client's certificate stopped counting."""
 

@@ -117,7 +117,7 @@ def require_vouchers(row: ClientRow, known: Sequence[TrustSetRow]) -> None:
         return
     for registered in names:
         _require_domain(row, registered, sets)
-    if not any(_admits(one, names) for one in sets):
+    if not any(admits(one, names) for one in sets):
         raise Problem(
             "no trust set of this client may vouch for its name",
             seen=" and ".join(_text(registered) for registered in names),
@@ -166,7 +166,8 @@ def bounds_of(row: TrustSetRow) -> Permitted:
     return Permitted.from_json(row.permitted)
 
 
-def _admits(one: TrustSetRow, names: Sequence[SubjectMatch | IdPattern]) -> bool:
+def admits(one: TrustSetRow, names: Sequence[SubjectMatch | IdPattern]) -> bool:
+    """Whether the set may vouch for a client registered by these names."""
     bounds = bounds_of(one)
     return all(bounds.admits(name) for name in names)
 

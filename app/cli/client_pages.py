@@ -1,6 +1,6 @@
 """What ``certbound client`` prints of clients and their certificates."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,7 @@ def added(
         page.ok("may be vouched for by", f"trust set {', '.join(row.trust_sets)}")
     for other in who.others:
         page.fact("could also be recognised by", _as_option(other))
+    notes = {"key_kept_in": new.notes.get("custody", ""), "owner": new.notes.get("owner", "")}
     for credential in who.credentials:
         facts = credential.facts
         page.ok(
@@ -68,6 +69,7 @@ def added(
             note="issued by a CA; here only this very certificate counts, not its issuer"
             if facts and not facts.self_issued
             else "",
+            **notes,
         )
     if row.jwks_uri is not None:
         page.ok("keys are read from", row.jwks_uri)
@@ -75,7 +77,7 @@ def added(
     add_doubts(page, session, doubts)
     if file is not None:
         page.command(
-            "see that it works",
+            "see whether it works then" if doubts else "see that it works",
             *session.certbound("doctor", "cert", str(file), "--client", row.client_id),
         )
     return page
@@ -95,6 +97,8 @@ def _allowed(page: Page, new: Added, default_resource: str) -> None:
     else:
         page.warn("scopes", "none: its tokens will carry none")
     page.fact("resources", " ".join(row.resources) or f"the default one, {default_resource}")
+    if row.resources and default_resource not in row.resources:
+        page.fact("it must name its resource", f"--resource {row.resources[0]}")
     for name, text in labels_of(row).items():
         if text:
             page.fact(name.replace("_", " "), text)
@@ -104,17 +108,27 @@ def _allowed(page: Page, new: Added, default_resource: str) -> None:
         page.warn("scope", f"no resource of this client knows {scope}: no token will carry it yet")
 
 
-def overview(session: Session, rows: Sequence[ClientRow]) -> Page:
-    """All clients, one line each."""
-    page = Page({"clients": [client_members(row) for row in rows]})
+def overview(
+    session: Session, rows: Sequence[ClientRow], denied: Mapping[str, Sequence[str]]
+) -> Page:
+    """All clients, one line each; by client, how certificates of it are denied."""
+    page = Page(
+        {
+            "clients": [
+                {**client_members(row), "denied": list(denied.get(row.client_id, ()))}
+                for row in rows
+            ]
+        }
+    )
     for row in rows:
         how = row.auth_method + (f", looks at {sight_text(row)}" if sight_text(row) != OWN else "")
         if name_text(row):
             how += f", {name_text(row)}"
-        if row.disabled_at is None:
-            page.ok(row.client_id, how)
-        else:
-            page.bad(row.client_id, f"disabled since {clock.iso(row.disabled_at)}; {how}")
+        how_denied = "; ".join(denied.get(row.client_id, ()))
+        mark = page.warn if how_denied else page.ok
+        if row.disabled_at is not None:
+            mark, how = page.bad, f"disabled since {clock.iso(row.disabled_at)}; {how}"
+        mark(row.client_id, how, certificate_denied_by=how_denied)
     if not rows:
         page.fact("no clients yet")
         page.command("make one to try", *session.certbound("quickstart"))

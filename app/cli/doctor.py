@@ -10,9 +10,10 @@ from app import telemetry
 from app.admin import doctor
 from app.admin.certificate_file import read_chain
 from app.admin.clients import CLIENT_ID, DEFAULT_TRUST
-from app.admin.doctor import Diagnosis, Examiner
+from app.admin.diagnosis import Diagnosis
+from app.admin.doctor import Examiner
 from app.cli.desk import desk_of
-from app.cli.findings import add_finding, filled_in, members
+from app.cli.findings import add_finding, add_weakest, filled_in, members
 from app.cli.page import REFUSED, Page
 from app.cli.session import Session
 from app.cli.verb import group, verb
@@ -103,6 +104,7 @@ def _checks(page: Page, session: Session, file: Path, diagnosis: Diagnosis) -> N
         page.warn("jwks_uri", f"could not be fetched just now: {diagnosis.fetch_problem}")
     for finding in diagnosis.findings:
         add_finding(page, session, filled_in(finding, diagnosis.client_id, file, diagnosis.client))
+    add_weakest(page, session, diagnosis.weakest)
 
 
 def _answer(page: Page, diagnosis: Diagnosis) -> None:
@@ -131,4 +133,5 @@ def _members(diagnosis: Diagnosis) -> dict[str, Any]:
             "error": refusal.error if refusal else None,
             "reason": str(refusal.finding.reason) if refusal else None,
         },
+        "weakest_trust_set": diagnosis.weakest.name if diagnosis.weakest else None,
     }

@@ -7,6 +7,7 @@ from typing import Any
 
 from app.admin.client_checks import NO_GRANT
 from app.admin.clients import DEFAULT_TRUST
+from app.admin.weakest_set import Weakest
 from app.cli.page import Page
 from app.cli.session import Session, advice
 from app.clients.model import Client
@@ -39,6 +40,18 @@ def add_doubts(page: Page, session: Session, doubts: Sequence[Finding]) -> None:
             expected=finding.expected,
             do_this=advice(finding.action, session.home_flag),
         )
+
+
+def add_weakest(page: Page, session: Session, found: Weakest | None) -> None:
+    """A client's trust sets are not equally strict: which one is the least, and what mends it."""
+    if found is None:
+        return
+    page.warn(
+        "revocation",
+        f"this client is only as safe as trust set {found.name} makes it",
+        seen=found.seen,
+    )
+    page.command("make it as strict", *session.certbound(*found.command[1:]))
 
 
 def members(findings: Sequence[Finding]) -> list[dict[str, Any]]:

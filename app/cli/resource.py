@@ -5,10 +5,9 @@ from typing import Annotated, Any
 import typer
 
 from app.admin import clients, proxies, resources
-from app.admin.client_checks import Labels
 from app.admin.resources import Rules
 from app.admin.sight import sees
-from app.cli.client_options import ResourceClass, Risk, Tenant
+from app.cli.client_options import LabelOptions
 from app.cli.desk import desk_of
 from app.cli.page import Page
 from app.cli.session import Session
@@ -65,9 +64,7 @@ def add(
     max_lifetime: MaxLifetime = None,
     trust: TrustSets = None,
     direct_only: DirectOnly = None,
-    tenant: Tenant = None,
-    risk: Risk = None,
-    resource_class: ResourceClass = None,
+    labelled: LabelOptions,
 ) -> Page:
     """Register a resource, or change one: scopes, rules and labels not given stay."""
     if require not in ("mtls", "any", None):
@@ -79,7 +76,7 @@ def add(
         direct_only,
     )
     with desk_of(session) as desk:
-        created = resources.add(desk, url, scope, rules, Labels(tenant, risk, resource_class))
+        created = resources.add(desk, url, scope, rules, labelled.labels())
         row = resources.shown(desk, url)
     page = Page({"resource": url, "created": created, **_members(row)})
     page.ok("resource added" if created else "resource changed", url, **_texts(row))

@@ -6,12 +6,14 @@ keeps it; a later one is refused or only reported, as the setting `boundary_poli
 - ``refuse``: no second client, and no resource with another label;
 - ``tenant``: the same between tenants only; inside one it is reported (the default);
 - ``report``: everything is reported.
+
+Where the credential that a client used has labels of its own, these count, and not the client's.
 """
 
 from collections.abc import Sequence
 from typing import Literal
 
-from app.clients.model import Client
+from app.clients.authentication import AuthenticatedClient
 from app.clients.registry import Registry, Resource
 from app.errors import Examination, Finding, Reason
 from app.store.holders import HolderRow
@@ -25,22 +27,34 @@ LABELS = ("tenant", "resource_class", "risk")
 def examine_holders(
     exam: Examination,
     registry: Registry,
-    client: Client,
+    asking: AuthenticatedClient,
     holders: Sequence[HolderRow],
     policy: BoundaryPolicy,
 ) -> list[str]:
-    """Note whether `client` may hold a key that others hold too; what is only to be reported.
+    """Note whether the client may hold a key that others hold too; what is only to be reported.
 
     `holders` are all of the key's, the first first. Those that came after this client, and those
-    that are no longer registered, do not count against it.
+    that are no longer registered, do not count against it. Noted as well: a credential of one
+    tenant at a client of another, which a change of the setting may have left behind.
     """
+    client, key = asking.client, asking.certificate.spki_sha256
+    own = asking.own_labels.tenant
+    tenant = own or client.tenant
     reported, violated = [], False
+    if own and client.tenant and own != client.tenant:
+        seen = f"a certificate of tenant {own} at a client of tenant {client.tenant}"
+        if policy == "report":
+            reported.append(seen)
+        else:
+            exam.note(_violation(seen, "a certificate of the client's own tenant"))
+            violated = True
     for other in _before(client.client_id, holders):
-        sharing = registry.client(other.client_id)
-        if sharing is None:
+        if registry.client(other.client_id) is None:
             continue
-        seen = f"the key is held by client {sharing.client_id} of {_tenant(sharing.tenant)}"
-        if policy == "refuse" or (policy == "tenant" and sharing.tenant != client.tenant):
+        theirs = registry.tenants_of_key(other.client_id, key)
+        names = " and ".join(_tenant(each) for each in sorted(theirs))
+        seen = f"the key is held by client {other.client_id} of {names}"
+        if policy == "refuse" or (policy == "tenant" and theirs != {tenant}):
             exam.note(_violation(seen, "a key of this client's own"))
             violated = True
         else:
@@ -60,15 +74,20 @@ def _before(client_id: str, holders: Sequence[HolderRow]) -> list[HolderRow]:
 
 
 def examine_resource(
-    client: Client, resource: Resource, policy: BoundaryPolicy
+    asking: AuthenticatedClient, resource: Resource, policy: BoundaryPolicy
 ) -> tuple[Finding | None, list[str]]:
-    """The finding that refuses `resource` to `client`, if any, and what is only to be reported."""
+    """The finding that refuses `resource` to the client, if any, and what is only to be reported.
+
+    A label of the credential that the client used counts before its own.
+    """
     reported = []
     for label in LABELS:
-        own, other = getattr(client, label), getattr(resource, label)
+        special, other = getattr(asking.own_labels, label), getattr(resource, label)
+        own = special or getattr(asking.client, label)
         if not own or not other or own == other:
             continue
-        seen = f"{label} {own} asks for {resource.url} of {label} {other}"
+        whose = f"a certificate of {label}" if special else label
+        seen = f"{whose} {own} asks for {resource.url} of {label} {other}"
         if policy == "refuse" or (policy == "tenant" and label == "tenant"):
             return _violation(seen, f"a resource of {label} {own}"), []
         reported.append(seen)
@@ -80,8 +99,8 @@ def _violation(seen: str, expected: str) -> Finding:
         "boundary",
         seen,
         expected,
-        "Give each client its own key and certificate, and label clients and resources by who "
-        "they belong to. What is shared: certbound audit sprawl",
+        "Give each client its own key and certificate, and label clients, their certificates and "
+        "resources by who they belong to. What is shared: certbound audit sprawl",
         Reason.BOUNDARY_VIOLATION,
     )
 

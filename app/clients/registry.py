@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
+from app.clients.labels import tenants_of_key
 from app.clients.model import Client, from_rows
 from app.keys.ring import KeyRing
 from app.pki.anchors import TrustSet
@@ -79,6 +80,12 @@ class Registry:
             found = from_rows(row, self._credential_rows.get(client_id, ()))
             self._clients[client_id] = found
         return found
+
+    def tenants_of_key(self, client_id: str, spki_sha256: str) -> frozenset[str]:
+        """In whose name the client holds a key: its credentials' tenants, else its own."""
+        tenant = self._client_rows[client_id].tenant
+        credentials = self._credential_rows.get(client_id, ())
+        return tenants_of_key(client_id, tenant, credentials, spki_sha256)
 
     def client_ids(self) -> list[str]:
         """Every registered client's identifier, sorted."""

@@ -30,9 +30,7 @@ def chosen_resource(request: GrantRequest) -> tuple[Resource, tuple[str, ...]]:
     allowed = request.client.client.resources or (request.policy.default_resource,)
     if url not in allowed:
         raise _refused(url, " or ".join(allowed), Reason.RESOURCE_NOT_ALLOWED)
-    violation, crossings = examine_resource(
-        request.client.client, resource, request.policy.boundary
-    )
+    violation, crossings = examine_resource(request.client, resource, request.policy.boundary)
     if violation is not None:
         raise InvalidTarget(violation)
     require_rules(resource, request.client.certificate)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from app import clock
+from app.admin import crl_file
 from app.store import tokens as stored
 from tests.kit import ca, crls, placing, tokens
 from tests.kit.ca import Authority
@@ -75,6 +76,28 @@ def test_a_list_replaced_on_an_open_connection(server: Running) -> None:
         assert claims(ask())["sub"] == "replaced"
         us.policy("crl")
         assert reason(server, ask()) == "revoked"
+
+
+def test_a_long_list_counts_at_the_very_next_request(server: Running) -> None:
+    """200,000 entries, loaded by another process: the request after its commit goes by them."""
+    us = listed(server, "long-list")
+    us.policy("crl")
+    now = clock.now()
+    many = crls.many(200_000, now)[0]
+
+    def load(count: int, *revoked: int) -> None:
+        entries = many + b"".join(crls.entry(each, now) for each in revoked)
+        der = crls.sign(crls.draft(now, count=count).with_(entries=entries), us.authority)
+        file = placing.crl_file(server, "long-list", der)
+        with server.desk() as desk:  # returns with the commit: no process has to end first
+            assert crl_file.load(desk, "long-list", file).row.entries == 200_000 + len(revoked)
+
+    with live(server, "long-list") as ask:
+        for count in (1, 3):
+            load(count)
+            assert claims(ask())["sub"] == "long-list"
+            load(count + 1, us.serial)
+            assert reason(server, ask()) == "revoked"
 
 
 def test_the_command_names_who_is_stopped(server: Running) -> None:

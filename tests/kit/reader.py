@@ -82,7 +82,11 @@ class Reader:
         """The document's text with this session's ports and references."""
         for sample in samples(text):
             text = text.replace(sample, self.real.get(sample, sample))
-        ports = {"8443": self.server.port, "9443": self.server.mtls_port}
+        ports = {
+            "8443": self.server.port,
+            "9443": self.server.mtls_port,
+            "9464": self.server.environment["CERTBOUND_OPS_PORT"],
+        }
         for default, port in ports.items():
             text = text.replace(f":{default}", f":{port}")
         return text
@@ -101,8 +105,12 @@ def reading(home: Path, *, path_is_set: bool = True, server_is_up: bool = True) 
     program.chmod(0o755)
     (home / "tests").symlink_to(ROOT / "tests")
     (home / ".curlrc").write_text("silent\nshow-error\n")  # a terminal would show no progress bar
-    port, mtls_port = free_ports(2)
-    settings = {"CERTBOUND_PORT": str(port), "CERTBOUND_MTLS_PORT": str(mtls_port)}
+    port, mtls_port, ops_port = free_ports(3)
+    settings = {
+        "CERTBOUND_PORT": str(port),
+        "CERTBOUND_MTLS_PORT": str(mtls_port),
+        "CERTBOUND_OPS_PORT": str(ops_port),
+    }
     environment = {**clean_environment(), **settings, "CURL_HOME": str(home), "NO_COLOR": "1"}
     made = subprocess.run(
         [program, "quickstart", "--home", home],
