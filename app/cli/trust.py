@@ -25,7 +25,8 @@ File = Annotated[Path, typer.Argument(metavar="FILE", help="CA certificates, PEM
 Intermediate = Annotated[
     bool,
     typer.Option(
-        "--intermediate", help="Path material only: the certificates are not trusted by themselves."
+        "--intermediate",
+        help="Only to complete paths: the certificates are not trusted by themselves.",
     ),
 ]
 Description = Annotated[
