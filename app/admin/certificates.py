@@ -1,6 +1,7 @@
 """A client's own certificates: adding a second one before the first ends, and retiring the old."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -105,12 +106,18 @@ def add_on(desk: Desk, client_id: str, path: Path, terms: Terms) -> CertificateA
 
 
 def retire(
-    desk: Desk, client_id: str, text: str, at: int | None = None, *, postpone: bool = False
+    desk: Desk,
+    client_id: str,
+    text: str,
+    at: int | None = None,
+    *,
+    postpone: bool = False,
+    dry_run: bool = False,
 ) -> Retired:
     """The certificate (or key) that `text` names stops counting, on every node, for good.
 
     With `at`, a later moment, it stops by itself then; where an earlier one was announced, only
-    with `postpone`.
+    with `postpone`. With `dry_run` all of it is taken back.
 
     Raises:
         Problem: unknown client, no thumbprint, no active credential of that thumbprint, or one that
@@ -120,7 +127,7 @@ def retire(
     digest = thumbprint_of(text)
     now = clock.now()
     later = at if at is not None and at > now else None
-    with registry.change(desk.db) as conn:
+    with suppress(_Tried), registry.change(desk.db) as conn:
         client = clients.find(conn, client_id)
         if client is None:
             raise admin_clients.unknown(client_id)
@@ -147,7 +154,14 @@ def retire(
             and (one.not_after is None or one.not_after > (later or now))
         ]
         last = [use for use in uses.of_client(conn, client_id) if use.thumbprint == digest]
-    return Retired(digest, len(counting), later, last[0].last_used if last else None)
+        found = Retired(digest, len(counting), later, last[0].last_used if last else None)
+        if dry_run:
+            raise _Tried
+    return found
+
+
+class _Tried(Exception):
+    """A dry run has seen enough."""
 
 
 def _refuse_postponing(rows: Sequence[CredentialRow], digest: str, now: int) -> None:

@@ -10,10 +10,11 @@ from app.admin.desk import at_desk
 from app.admin.keys import unsealed
 from app.admin.problem import Problem
 from app.admin.server_files import unusable
-from app.clients import crl_due
+from app.clients import crl_due, deny_list
 from app.config import Settings
 from app.keys.ring import KeyRing
 from app.keys.seal import SealingError, SealingKey
+from app.pki import check
 from app.pki.check import CertificateFacts
 from app.store import registry as store_registry
 from app.store.engine import StoreUnavailable
@@ -61,6 +62,7 @@ def checkup(settings: Settings) -> list[Check]:
         rows = store_registry.load(conn)
     checks.append(_guarded("signing keys", lambda one: _keys(one, rows), settings))
     checks.append(_trust(rows))
+    checks += _denied(rows)
     checks += _lists(rows)
     checks.append(_resource(settings, rows))
     return checks
@@ -191,6 +193,37 @@ def _trust(rows: RegistryRows) -> Check:
             action="Pin a CA: certbound trust add default FILE",
         )
     return Check("trust anchors", passed=True, seen=f"{len(anchors)} in date")
+
+
+def _denied(rows: RegistryRows) -> list[Check]:
+    """Members of trust sets that the deny-list stops; no line where there is none."""
+    told = [
+        (one.name, member, how)
+        for one in rows.trust_sets
+        for member in one.anchors
+        if (how := _entry(rows, member.der)) is not None
+    ]
+    if not told:
+        return []
+    name, first, _ = told[0]
+    return [
+        Check(
+            "denied CAs",
+            passed=None,
+            seen="; ".join(f"{member.subject} in {name}, by {how}" for name, member, how in told),
+            expected="trust sets whose members may vouch for somebody",
+            action=f"Take it out: certbound trust remove {name} {first.thumbprint}. After a "
+            "mistake, take the entry off the list: certbound revoke list",
+            due=any(member.role == "anchor" for _, member, _ in told),
+        )
+    ]
+
+
+def _entry(rows: RegistryRows, der: bytes) -> str | None:
+    try:
+        return deny_list.entry(rows.denied, check.describe(der))
+    except ValueError:  # told where a client of the set is refused
+        return None
 
 
 def _lists(rows: RegistryRows) -> list[Check]:

@@ -63,7 +63,7 @@ def deny(
     """Stop what `text` (a thumbprint or a certificate file) names, by `kind`.
 
     Raises:
-        Problem: it names nothing, what is asked for is not known of it, or it would stop a member
+        Problem: it names nothing, what is asked for is not known of it, or it would stop an anchor
             of a trust set, which is stopped by taking it out of the set.
 
     """

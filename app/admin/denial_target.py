@@ -122,10 +122,15 @@ def from_rows(typed: Target, used: Sequence[UseRow], registered: Sequence[Creden
 
 
 def _authority(kind: Kind, target: Target, sets: Sequence[TrustSetRow]) -> tuple[str, str] | None:
-    """The trust set, and its member's thumbprint, that this entry of the deny-list would stop."""
+    """The trust set, and its anchor's thumbprint, that this entry of the deny-list would stop.
+
+    Other members are path material, which clients send along too: these are denied like any.
+    """
     value = target.value(kind) or target.thumbprint
     for one in sets:
         for row in one.anchors:
+            if row.role != "anchor":
+                continue
             member = _member(row)
             twin = kind == "thumbprint" and target.tbs_sha256 == member.tbs_sha256 != ""
             if twin or value in (row.thumbprint, member.value(kind)):
@@ -134,10 +139,10 @@ def _authority(kind: Kind, target: Target, sets: Sequence[TrustSetRow]) -> tuple
 
 
 def refuse_authority(kind: Kind, target: Target, sets: Sequence[TrustSetRow]) -> None:
-    """Members of trust sets are taken out of their set instead, where everybody looks for them.
+    """Anchors of trust sets are taken out of their set instead, where everybody looks for them.
 
     Raises:
-        Problem: the entry would stop a member of a trust set.
+        Problem: the entry would stop an anchor of a trust set.
 
     """
     found = _authority(kind, target, sets)
@@ -146,7 +151,7 @@ def refuse_authority(kind: Kind, target: Target, sets: Sequence[TrustSetRow]) ->
         raise Problem(
             f"this is a CA certificate of the trust set {name}",
             seen=thumbprint,
-            expected="a certificate that is no member; a member is stopped by taking it out",
+            expected="a certificate that is no anchor; an anchor is stopped by taking it out",
             action=f"certbound trust remove {name} {thumbprint} --dry-run",
         )
 

@@ -18,7 +18,7 @@ from app.store import audit, denied, trust
 from app.store.credentials import CredentialRow
 from app.store.denied import Denied, issuer_serial
 from app.store.engine import Transaction
-from app.store.trust import TrustSetRow
+from app.store.trust import TrustAnchorRow, TrustSetRow
 from app.store.uses import UseRow
 
 
@@ -69,6 +69,15 @@ class DenyList:
     def of_facts(self, facts: CertificateFacts) -> str:
         """How a certificate by itself is denied, in words; empty: it is not."""
         return entry(self.entries, facts) or ""
+
+
+def among(conn: Transaction, rows: Sequence[TrustAnchorRow]) -> dict[str, str]:
+    """How those of these members that are denied are so, in words, by thumbprint."""
+    known = DenyList.read(conn)
+    found = {
+        row.thumbprint: known.of_facts(readable(Path("the trust set"), row.der)) for row in rows
+    }
+    return {thumbprint: how for thumbprint, how in found.items() if how}
 
 
 def refuse_denied(conn: Transaction, found: Sequence[Credential | CertificateFacts]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from app import clock
 from app.admin.certificate_file import read_chain
 from app.admin.client_checks import admits, registered_names
+from app.admin.denied_known import among
 from app.admin.desk import Desk
 from app.admin.problem import Problem
 from app.admin.trust_forecast import Affected, Held, Seen, forecast
@@ -122,6 +123,12 @@ def _admitting(client: ClientRow, sets: Mapping[str, TrustSetRow]) -> Held:
     """Those of a client's sets that may vouch for its name."""
     names = registered_names(client)
     return Held(client, {name: row for name, row in sets.items() if admits(row, names)})
+
+
+def denied(desk: Desk, rows: Sequence[TrustAnchorRow]) -> dict[str, str]:
+    """How those of these members that the deny-list stops are named on it, by thumbprint."""
+    with desk.db.read() as conn:
+        return among(conn, rows)
 
 
 def listed(desk: Desk) -> Sequence[TrustSetRow]:

@@ -9,9 +9,11 @@ from app.admin.problem import Problem
 from app.admin.thumbprints import thumbprint_of
 from app.admin.trust_forecast import Affected, Held, Seen, forecast, uses_of
 from app.admin.trust_known import find, refuse_bundle
-from app.audit import AnchorRemoved, TrustRemoved
+from app.audit import AnchorRemoved, ClientChanged, TrustRemoved
+from app.pki.spiffe import is_spiffe_uri
 from app.store import audit, clients, registry, trust
 from app.store.clients import ClientRow
+from app.store.engine import Transaction
 from app.store.trust import TrustAnchorRow, TrustSetRow
 
 
@@ -52,6 +54,7 @@ def remove(desk: Desk, name: str, text: str | None = None, *, dry_run: bool = Fa
             "removed": {row.thumbprint: f"{row.role} {row.subject}" for row in removal.members},
         }
         if removal.whole:
+            _keep_to_svids(conn, desk, find(rows, name), naming)
             trust.remove_set(conn, name)
             audit.append_admin(conn, TrustRemoved(actor=desk.actor, details=details))
         else:
@@ -59,6 +62,24 @@ def remove(desk: Desk, name: str, text: str | None = None, *, dry_run: bool = Fa
                 trust.remove_anchor(conn, name, member.thumbprint, clock.now())
             audit.append_admin(conn, AnchorRemoved(actor=desk.actor, details=details))
     return removal
+
+
+def _keep_to_svids(
+    conn: Transaction, desk: Desk, gone: TrustSetRow, naming: Sequence[ClientRow]
+) -> None:
+    """Clients that this set's trust domain made SPIFFE clients stay so by their own registration.
+
+    Else the other CAs that they have could vouch for a SPIFFE ID once its domain is gone.
+    """
+    if gone.trust_domain is None:
+        return
+    for row in naming:
+        text = row.subject_text or ""
+        if row.spiffe_id is None and row.subject_attribute == "san_uri" and is_spiffe_uri(text):
+            clients.set_spiffe_id(conn, row.client_id, text, clock.now())
+            details = {"spiffe_id": text, "trust_set_removed": gone.name}
+            event = ClientChanged(actor=desk.actor, client_id=row.client_id, details=details)
+            audit.append_admin(conn, event)
 
 
 def _removal(

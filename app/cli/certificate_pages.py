@@ -35,7 +35,9 @@ def add_standing(page: Page, one: Standing) -> None:
 
 def add_overlap(page: Page, cycle: LifeCycle) -> None:
     """Whether old certificates are still used beside the one that was taken up last."""
+    counting = {one.digest for one in cycle.standings if one.state in _GOING}
     used = sorted(cycle.used, key=lambda use: use.first_used)
+    used = [use for use in used if use.thumbprint in counting]
     now = clock.now()
     for old in used[:-1]:
         newest = used[-1]

@@ -159,6 +159,12 @@ def label(
     return page
 
 
+RetireDryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Change nothing; say whether it is in use, and the last one."),
+]
+
+
 @verb(commands, "retire", takes_thumbprint=True)
 def retire(
     session: Session,
@@ -167,11 +173,14 @@ def retire(
     *,
     at: At = None,
     postpone: Postpone = False,
+    dry_run: RetireDryRun = False,
 ) -> Page:
     """Let a certificate count no more, for good; when this returns, no process accepts it."""
     moment_of_it = None if at is None else moment(at, "--at")
     with desk_of(session) as desk:
-        retired = certificates.retire(desk, client_id, thumbprint, moment_of_it, postpone=postpone)
+        retired = certificates.retire(
+            desk, client_id, thumbprint, moment_of_it, postpone=postpone, dry_run=dry_run
+        )
     page = Page(
         {
             "client_id": client_id,
@@ -179,14 +188,24 @@ def retire(
             "active": retired.left,
             "retire_at": retired.at,
             "last_used": retired.last_used,
+            "dry_run": dry_run,
         }
     )
     label = "certificate retired" if retired.at is None else "certificate will retire"
-    page.ok(label, retired.digest, at=until(retired.at), last_used=until(retired.last_used))
+    line = page.fact if dry_run else page.ok
+    line(
+        "certificate would retire, for good" if dry_run else label,
+        retired.digest,
+        at=until(retired.at),
+        last_used=until(retired.last_used),
+    )
     if retired.last_used is not None and _is_recent(retired.last_used):
         page.warn("it was in use", f"last used {until(retired.last_used)}")
     if retired.left == 0:
         page.warn("none is left", f"{client_id} cannot authenticate until it has a new certificate")
+        page.command(
+            "give it a new one", *session.certbound("client", "cert", "add", client_id, "NEWCERT")
+        )
     return page
 
 

@@ -25,7 +25,8 @@ File = Annotated[Path, typer.Argument(metavar="FILE", help="CA certificates, PEM
 Intermediate = Annotated[
     bool,
     typer.Option(
-        "--intermediate", help="Path material only: the certificates are not trusted by themselves."
+        "--intermediate",
+        help="Only to complete paths: the certificates are not trusted by themselves.",
     ),
 ]
 Description = Annotated[
@@ -80,9 +81,19 @@ def add(
         )
         row = next(one for one in trust.listed(desk) if one.name == name)
         lists = lists_of(row, trust.crls(desk), clock.now())
-    page = Page({"trust_set": name, "added": [trust_pages.anchor_members(one) for one in added]})
+        denied = trust.denied(desk, row.anchors)
+    page = Page(
+        {
+            "trust_set": name,
+            "added": [trust_pages.anchor_members(one) for one in added],
+            "denied": sorted(denied),
+        }
+    )
     for one in added:
         trust_pages.add_anchor(page, one)
+    for thumbprint, how in denied.items():
+        page.warn("on the deny-list", f"{thumbprint}: nobody below it gets in", denied_by=how)
+        page.command("after a mistake", *session.certbound("revoke", "undo", thumbprint))
     if added:
         page.ok("trust set", name, may_vouch_for=trust_pages.bounds_text(row))
     else:

@@ -6,12 +6,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
+from app.clients import deny_list
 from app.clients.labels import tenants_of_key
 from app.clients.model import Client, from_rows
 from app.keys.ring import KeyRing
+from app.pki import check
 from app.pki.anchors import TrustSet
 from app.pki.permitted import Permitted
 from app.pki.revocation_policy import Mode, RevocationPolicy
+from app.store.denied import Denied
 from app.store.registry import RegistryRows
 from app.store.trust import TrustSetRow
 
@@ -101,7 +104,11 @@ class Registry:
         found = self._trust_sets.get(name)
         if found is None and (row := self._trust_rows.get(name)) is not None:
             anchors = tuple(a.der for a in row.anchors if a.role == "anchor")
-            others = tuple(a.der for a in row.anchors if a.role == "intermediate")
+            others = tuple(
+                a.der
+                for a in row.anchors
+                if a.role == "intermediate" and not self._is_denied_signer(a.der)
+            )
             if anchors:
                 found = TrustSet(
                     name,
@@ -118,6 +125,16 @@ class Registry:
                 )
                 self._trust_sets[name] = found
         return found
+
+    def _is_denied_signer(self, der: bytes) -> bool:
+        """Whether this is a signer of CRLs, and no CA, that is denied: its lists count no more.
+
+        A denied CA stays, so that what is below it is refused for what it is.
+        """
+        if self.denied == Denied():
+            return False
+        facts = check.describe(der)
+        return not facts.is_ca and deny_list.names(self.denied, facts)
 
     def asked_about(self, mode: Mode) -> list[TrustSet]:
         """The usable trust sets whose revocation policy has this mode."""

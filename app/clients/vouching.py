@@ -44,16 +44,15 @@ def trust_sets(
 def is_spiffe_client(client: Client, rows: list[TrustSetRow]) -> bool:
     """Whether its certificates must be SVIDs: registered so, or by a SPIFFE URI where a set has a domain.
 
-    One of its sets that is gone may have had one: what a trust domain was needed for does not pass
-    to the CAs that are left.
+    When the set with the domain is removed, the client is registered so from then on
+    (`app.admin.trust_removal`): its name does not pass to the CAs that are left.
     """
     if client.spiffe_id is not None:
         return True
     subject = client.subject
     if subject is None or subject.attribute != "san_uri" or not spiffe.is_spiffe_uri(subject.text):
         return False
-    gone = len(rows) < len(client.trust_sets)
-    return gone or any(row.trust_domain is not None for row in rows)
+    return any(row.trust_domain is not None for row in rows)
 
 
 def _of_trust_domain(

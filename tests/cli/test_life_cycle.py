@@ -65,6 +65,8 @@ def test_who_still_uses_the_old_one(home: Path, stage: Stage, monkeypatch: Any) 
     assert stage.token(stage.bot).status == 200
     out = call(home, "client", "cert", "list", "bot").out
     assert f"still used beside a newer one: {stage.bot.thumbprint}" in out
+    done(home, "revoke", "cert", stage.bot.thumbprint)
+    assert "still used" not in call(home, "client", "cert", "list", "bot").out
 
 
 def test_states_follow_their_dates(home: Path, stage: Stage, own: Path) -> None:
@@ -85,6 +87,21 @@ def test_states_follow_their_dates(home: Path, stage: Stage, own: Path) -> None:
     assert "it was in use" in outcome.out
     assert "none is left" in outcome.out
     assert [one["state"] for one in _listed(home, "own")] == ["retired", "staged"]
+    assert stage.token(stage.peer("own"), client_id="own").status == 401
+
+
+def test_a_retirement_is_tried_first(home: Path, stage: Stage, own: Path) -> None:
+    """Retired is for good: the dry run says that it is in use and the last one, and changes nothing."""
+    retire = ("client", "cert", "retire", "own", str(own))
+    outcome = call(home, *retire, "--dry-run")
+    assert outcome.code == 0
+    for text in ("would retire, for good", "it was in use", "none is left", "cert add own NEWCERT"):
+        assert text in outcome.out
+    before = done(home, "audit", "tail", "-n", "1")["entries"]
+    assert done(home, *retire, "--dry-run")["dry_run"] is True
+    assert done(home, "audit", "tail", "-n", "1")["entries"] == before
+    assert stage.token(stage.peer("own"), client_id="own").status == 200
+    assert "cert add own NEWCERT" in call(home, *retire).out
     assert stage.token(stage.peer("own"), client_id="own").status == 401
 
 

@@ -174,6 +174,32 @@ def test_an_intermediate_stops_what_is_below_it(
     assert {_outcome(stage, _peer(*each)) for each in chains} == {200}
 
 
+@pytest.mark.parametrize("flags", KINDS)
+def test_path_material_of_a_set_is_denied_like_any(
+    home: Path, stage: Stage, root: Authority, flags: tuple[str, ...]
+) -> None:
+    """A compromised CA below the anchor is stopped although it is a member, sent along or not."""
+    middle = ca.below(root, name(("CN", "I")), ca.key(label="denied member"), clock.now())
+    named = _file(home, middle.certificate)
+    done(home, "trust", "add", "kit", named, "--intermediate")
+    leaf = _leaf(middle)
+    chains = [(leaf,), (leaf, middle.certificate)]
+    assert {_outcome(stage, _peer(*each)) for each in chains} == {200}
+    [forecast] = done(home, "trust", "remove", "kit", named, "--dry-run")["clients"]
+    assert forecast["outlook"] == "unclear", "clients send it along"
+    done(home, "revoke", "cert", named, *flags)
+    assert {_outcome(stage, _peer(*each)) for each in chains} == {"revoked"}
+    assert _outcome(stage, _peer(_leaf(root))) == 200
+    check = call(home, "config", "check")
+    assert "CN=I in kit" in check.out
+    again = call(home, "trust", "add", "kit", named, "--intermediate")
+    assert "on the deny-list" in again.out
+    done(home, "trust", "remove", "kit", named)
+    assert _outcome(stage, _peer(leaf, middle.certificate)) == "revoked"
+    done(home, "revoke", "undo", named)
+    assert _outcome(stage, _peer(leaf, middle.certificate)) == 200
+
+
 def test_a_member_of_a_set_is_not_denied_by_imitation(
     home: Path, stage: Stage, root: Authority
 ) -> None:

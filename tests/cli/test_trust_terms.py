@@ -10,11 +10,12 @@ from cryptography import x509
 from app import clock
 from app.admin.authority import Request
 from app.pki.crl_store import AT_ONCE
-from tests.kit import crls
+from tests.kit import ca, crls
 from tests.kit.asgi import Stage, peer_of
 from tests.kit.authority import authority_of, serial_of
 from tests.kit.ca import extension
 from tests.kit.command import call, done, refused
+from tests.kit.placing import pem
 
 
 def _set(home: Path, name: str = "default") -> Any:
@@ -363,6 +364,61 @@ def test_another_set_takes_over(home: Path, stage: Stage) -> None:
     assert stage.token(stage.bot).status == 200
     assert done(home, "trust", "remove", "default")["clients"][0]["outlook"] == "goes_on"
     assert stage.token(stage.bot).status == 200
+
+
+def _shared(home: Path, *terms: tuple[str, ...]) -> Any:
+    """The forecast for bot where a spare set with the same CA, under these terms, is left."""
+    done(home, "trust", "add", "spare", str(home / "certs/ca.crt"))
+    done(home, "client", "trust", "bot", "default", "spare")
+    for words in terms:
+        done(home, "trust", *words)
+    [one] = done(home, "trust", "remove", "default", "--dry-run")["clients"]
+    return one["outlook"]
+
+
+def test_a_set_that_may_not_vouch_takes_nothing_over(home: Path, stage: Stage) -> None:
+    """The same CA in a set whose permitted names leave the client out is no help."""
+    assert stage.token(stage.bot).status == 200
+    assert _shared(home, ("permit", "spare", "dns:other.example")) == "stops"
+    done(home, "trust", "remove", "default")
+    assert stage.token(stage.bot).status == 401
+
+
+def test_a_set_that_asks_about_revocation_may_not_take_over(home: Path, stage: Stage) -> None:
+    """What its lists or its responder will say of the client is not known."""
+    assert stage.token(stage.bot).status == 200
+    assert _shared(home, ("revocation", "spare", "crl")) == "unclear"
+    done(home, "trust", "remove", "default")
+    assert stage.token(stage.bot).status == 401
+
+
+def test_an_anchor_out_of_date_takes_nothing_over(
+    home: Path, stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same CA in a certificate that has ended by then."""
+    own = authority_of(home)
+    now = clock.now()
+    ends = ca.ca_draft(own.subject, own.key, now).with_(serial=b"\x05", not_after=now + 60)
+    old = pem(tmp_path / "old.crt", ca.sign(ends, own.subject, own.key))
+    done(home, "trust", "add", "spare", str(old))
+    done(home, "client", "trust", "bot", "default", "spare")
+    assert stage.token(stage.bot).status == 200
+    remove = ("trust", "remove", "default", "--dry-run")
+    assert done(home, *remove)["clients"][0]["outlook"] == "goes_on"
+    monkeypatch.setattr(clock, "now", lambda: now + 61)
+    assert done(home, *remove)["clients"][0]["outlook"] == "stops"
+
+
+def test_every_instance_of_late_counts(home: Path, stage: Stage, tmp_path: Path) -> None:
+    """An instance with the old CA's certificate is forecast, though only the new one was used since."""
+    other = _other_ca(tmp_path)
+    done(other.parent.parent, "ca", "issue", "bot", "--san-uri", "spiffe://dev.local/bot")
+    done(home, "trust", "add", "default", str(other))
+    assert stage.token(stage.bot).status == 200
+    assert stage.token(peer_of(other.parent / "bot.crt")).status == 200
+    own = str(home / "certs/ca.crt")
+    [one] = done(home, "trust", "remove", "default", own, "--dry-run")["clients"]
+    assert one["outlook"] == "in_part"
 
 
 def test_removal_refuses_what_is_not_there(home: Path) -> None:

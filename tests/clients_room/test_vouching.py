@@ -8,7 +8,6 @@ import pytest
 from app.clients.bundles import DEFAULT_REFRESH
 from app.errors import Reason
 from app.pki.permitted import permit
-from app.store import registry, trust
 from app.store.trust import BundleRow
 from tests.clients_room.federation import Federation
 from tests.kit import ca
@@ -73,18 +72,6 @@ def test_one_domain_never_vouches_for_the_other(federation: Federation, by: str)
         Reason.ISSUER_UNKNOWN,
         Reason.CHAIN_INVALID,
     }
-
-
-def test_a_domain_that_is_gone_leaves_nobody_its_ids(federation: Federation) -> None:
-    """Its trust set removed, another CA of the client does not vouch for the SPIFFE URI instead."""
-    federation.client("acme", "plain", subject=("san_uri", BOT))
-    assert federation.ask(federation.svid("acme", BOT))[0] == "acme"
-    with registry.change(federation.stage.house.database) as conn:
-        assert trust.remove_set(conn, "acme")
-    for label in ("acme", "plain"):
-        assert federation.ask(federation.svid(label, BOT))[0] is Reason.TRUST_DOMAIN_UNKNOWN
-    federation.client("plain", subject=("san_uri", BOT))
-    assert federation.ask(federation.svid("plain", BOT))[0] == "plain", "by an operator's own act"
 
 
 def test_a_plain_ca_never_vouches_for_a_spiffe_client(federation: Federation) -> None:

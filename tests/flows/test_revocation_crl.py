@@ -225,6 +225,11 @@ def test_a_delegated_signer(server: Running) -> None:
         us.load(crls.crl(signer, clock.now(), count=2))
         assert claims(ask())["sub"] == "delegating"
         us.load(crls.crl(signer, clock.now(), [us.serial], count=3))
+        assert reason(server, ask()) == "revoked"
+        server.certbound("revoke", "cert", str(certificate))
+        assert claims(ask())["sub"] == "delegating", "nor has one that is denied here"
+        server.certbound("revoke", "undo", str(certificate))
+        assert reason(server, ask()) == "revoked"
         us.publish(2, serial_of(signer.certificate))
         assert claims(ask())["sub"] == "delegating", "a revoked signer has no say"
 

@@ -40,7 +40,10 @@ QUOTED = {
 """Language to the one file that blocks in it quote; `tests/flows/` runs these files."""
 NOT_RUN = {
     ("README.md", "scripts/test"): "runs this very test",
-    ("README.md", "rm -f certbound.db* certs/*.crt certs/*.key"): "would end the trial it is about",
+    (
+        "README.md",
+        "rm -f certbound.db* && git clean -fdxq certs",
+    ): "would end the trial it is about",
     (
         "docs/libraries.md",
         "npm ci --prefix tests/clients/node",
@@ -69,8 +72,66 @@ def name_of(document: Path) -> str:
     return str(document.relative_to(ROOT))
 
 
+IN_ONE_HOME = (
+    "README.md",
+    "docs/tokens.md",
+    "docs/clients.md",
+    "docs/rotate.md",
+    "docs/revoke.md",
+    "docs/refused.md",
+    "docs/trust.md",
+    "docs/boundaries.md",
+)
+"""Pages that a newcomer follows one after the other, in the order in which the README names them."""
+
+
+@pytest.mark.timeout(600)
+def test_a_reader_follows_page_after_page_in_one_home(tmp_path: Path) -> None:
+    """Nothing that one page leaves behind makes the next one do otherwise than it shows."""
+    complaints = []
+    with reading(tmp_path, path_is_set=False, limit=560) as reader:
+        for name in IN_ONE_HOME:
+            reader.real.clear()  # each page has samples of its own
+            for block in blocks(texts()[name]):
+                if block.language in RUN and all(map(shutil.which, block.needs)):
+                    complaints += [f"{name}, {each}" for each in reader.follow(block)]
+    assert not complaints, "\n\n".join(complaints)
+
+
+def test_pages_stand_alone_and_beside_each_other() -> None:
+    """A file in certs/ that a page uses is its own or quickstart's, and no two pages make the same."""
+    made_by: dict[str, str] = {}
+    for name in IN_ONE_HOME:
+        steps = [
+            step.command
+            for block in blocks(texts()[name])
+            if block.language == "console"
+            for step in block.steps()
+        ]
+        made = {each.rstrip(";") for command in steps for each in _made(command)}
+        for file in sorted(made):
+            assert made_by.setdefault(file, name) == name, f"{name} and {made_by[file]}: {file}"
+        for command in steps:
+            for file in re.findall(r"certs/[\w.-]+", command):
+                assert file in made | QUICKSTART or file.endswith(".srl"), f"{name}: {file}"
+
+
+QUICKSTART = frozenset(
+    f"certs/{who}{end}" for who in ("ca", "bot", "server") for end in (".crt", ".key")
+)
+
+
+def _made(command: str) -> list[str]:
+    """The files in certs/ that a command writes."""
+    issued = re.findall(r"certbound ca issue ([\w-]+)", command)
+    found = [f"certs/{name}{end}" for name in issued for end in (".crt", ".key")]
+    return found + re.findall(r"(?:-out|-keyout|>)\s*(certs/[\w.-]+)", command)
+
+
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+@pytest.mark.parametrize(
+    "document", [each for each in DOCUMENTS if name_of(each) not in IN_ONE_HOME], ids=name_of
+)
 def test_a_reader_sees_what_the_document_shows(document: Path, tmp_path: Path) -> None:
     """Every command succeeds and prints what stands under it, in the order of the document."""
     every = [block for block in blocks(document.read_text()) if block.language in RUN]

@@ -76,7 +76,7 @@ class Reader:
             output += before
             if mark:
                 return output, int(code)
-        raise AssertionError(f"the session ended, or took over {SESSION_LIMIT} s, in:\n{command}")
+        raise AssertionError(f"the session ended, or took too long, in:\n{command}")
 
     def as_typed(self, text: str) -> str:
         """The document's text with this session's ports and references."""
@@ -93,11 +93,18 @@ class Reader:
 
 
 @contextmanager
-def reading(home: Path, *, path_is_set: bool = True, server_is_up: bool = True) -> Iterator[Reader]:
+def reading(
+    home: Path,
+    *,
+    path_is_set: bool = True,
+    server_is_up: bool = True,
+    limit: float = SESSION_LIMIT,
+) -> Iterator[Reader]:
     """A home as `scripts/serve` leaves it, its server up, and a shell in it.
 
     The repository's ``tests`` folder is there too. `path_is_set`: ``certbound`` is on the PATH.
     `server_is_up`: the server goes on; otherwise it has ended, and its ports are free again.
+    `limit`: seconds for the whole session.
     """
     program = home / ".venv" / "bin" / "certbound"
     program.parent.mkdir(parents=True)
@@ -134,7 +141,7 @@ def reading(home: Path, *, path_is_set: bool = True, server_is_up: bool = True) 
             _stop(serving)
         paths = environment["PATH"]
         environment["PATH"] = f"{program.parent}:{paths}" if path_is_set else paths
-        with _shell(home, environment) as shell:
+        with _shell(home, environment, limit) as shell:
             yield Reader(server, shell, made.stdout + log.read_text())
     finally:
         _stop(serving)
@@ -146,7 +153,9 @@ def _stop(serving: "subprocess.Popen[str]") -> None:
 
 
 @contextmanager
-def _shell(home: Path, environment: dict[str, str]) -> Iterator["subprocess.Popen[str]"]:
+def _shell(
+    home: Path, environment: dict[str, str], limit: float
+) -> Iterator["subprocess.Popen[str]"]:
     shell = subprocess.Popen(
         [shutil.which("bash") or "bash", "--norc", "--noprofile"],
         cwd=home,
@@ -157,7 +166,7 @@ def _shell(home: Path, environment: dict[str, str]) -> Iterator["subprocess.Pope
         text=True,
         start_new_session=True,
     )
-    watchdog = threading.Timer(SESSION_LIMIT, _end, (shell,))
+    watchdog = threading.Timer(limit, _end, (shell,))
     watchdog.start()
     try:
         assert shell.stdin is not None
