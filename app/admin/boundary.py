@@ -5,8 +5,8 @@ where it is asked for. The caller claims the key and registers it in one transac
 """
 
 from app.admin.problem import Problem
-from app.clients.boundary import BoundaryPolicy
-from app.clients.labels import tenants_of_key
+from app.clients.boundary import BoundaryPolicy, contradiction, guarded
+from app.clients.labels import labels_of_key, tenants_of_key
 from app.store import credentials, holders
 from app.store.clients import ClientRow
 from app.store.credentials import CredentialRow
@@ -36,13 +36,17 @@ def judge(
         return ()
     known = credentials.by_key(conn, spki_sha256)
     mine = tenants_of_key(client.client_id, client.tenant, known, spki_sha256)
-    if policy != "report" and len(mine) > 1:
-        raise Problem(
-            f"{client.client_id} has this key for another tenant too (boundary_violation)",
-            seen=_texts(mine),
-            expected="a key of its own for each tenant",
-            action=f"certbound client cert list {client.client_id}",
-        )
+    for label in guarded(policy) if policy != "report" else ():
+        whole = getattr(client, label)
+        held_for = labels_of_key(label, client.client_id, whole, known, spki_sha256)
+        word = label.replace("_", " ")
+        if len(held_for) > 1:
+            raise Problem(
+                f"{client.client_id} has this key for another {word} too (boundary_violation)",
+                seen=" and ".join(_text(word, each) for each in sorted(held_for)),
+                expected=f"a key of its own for each {word}",
+                action=f"certbound client cert list {client.client_id}",
+            )
     others = [row for row in held if row is not own] if later_too else held[: held.index(own)]
     for other in others:
         theirs = tenants_of_key(other.client_id, other.tenant, known, spki_sha256)
@@ -61,22 +65,24 @@ def judge(
 def judge_credential(
     client: ClientRow, credential: CredentialRow, policy: BoundaryPolicy
 ) -> str | None:
-    """What is only to be reported of a credential of another tenant than its client's; None: none.
+    """What is only to be reported of a credential whose labels contradict its client's; None: none.
 
     Raises:
         Problem: `policy` refuses it.
 
     """
-    if "" in (client.tenant, credential.tenant) or client.tenant == credential.tenant:
+    found = contradiction(client, credential, policy)
+    if found is None:
         return None
-    seen = f"a certificate of tenant {credential.tenant} at a client of tenant {client.tenant}"
+    label, seen = found
+    word = label.replace("_", " ")
     if policy != "report":
         raise Problem(
-            f"a certificate of {client.client_id} is of another tenant (boundary_violation)",
+            f"a certificate of {client.client_id} is of another {word} (boundary_violation)",
             seen=seen,
-            expected=f"tenant {client.tenant} or none, or a client without a tenant",
-            action="Register it for a client of its own tenant, or take the client's label away: "
-            f"certbound client label {client.client_id} --tenant ''",
+            expected=f"{word} {getattr(client, label)} or none, or a client without a {word}",
+            action=f"Register it for a client of its own {word}, or take the client's label away: "
+            f"certbound client label {client.client_id} --{label.replace('_', '-')} ''",
         )
     return seen
 
@@ -87,4 +93,8 @@ def _texts(tenants: frozenset[str]) -> str:
 
 def tenant_text(name: str) -> str:
     """A tenant for people."""
-    return f"tenant {name}" if name else "no tenant"
+    return _text("tenant", name)
+
+
+def _text(word: str, name: str) -> str:
+    return f"{word} {name}" if name else f"no {word}"

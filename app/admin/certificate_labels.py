@@ -49,7 +49,7 @@ def label(
             if digest in (one.thumbprint, one.spki_sha256 if one.kind == "key" else None)
         )
         crosses = None
-        if labels.tenant is not None and row.state == "active":  # others open nothing
+        if labels.given() and row.state == "active":  # others open nothing
             policy = desk.settings.boundary_policy
             crosses = boundary.judge_credential(client, row, policy)
             boundary.judge(conn, client, row.spki_sha256, policy, later_too=True)

@@ -6,6 +6,7 @@ for it, no key across a boundary. Each change and its audit entry are one transa
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from app import clock
 from app.admin import boundary
@@ -70,13 +71,13 @@ def label(desk: Desk, client_id: str, labels: Labels) -> ClientRow:
             tenant.
 
     """
-    given = labels.given()
+    given: dict[str, Any] = dict(labels.given())
     now = clock.now()
     with registry.change(desk.db) as conn:
         row = clients.find(conn, client_id)
         if row is None:
             raise unknown(client_id)
-        changed = replace(row, tenant=given.get("tenant", row.tenant))
+        changed = replace(row, **given)
         clients.label(conn, client_id, now, **given)
         policy = desk.settings.boundary_policy
         registered = credentials.of_client(conn, client_id)

@@ -11,7 +11,7 @@ Where the credential that a client used has labels of its own, these count, and 
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Protocol
 
 from app.clients.authentication import AuthenticatedClient
 from app.clients.registry import Registry, Resource
@@ -24,6 +24,42 @@ LABELS = ("tenant", "resource_class", "risk")
 """What clients and resources carry; an empty label is inside every boundary."""
 
 
+class Labelled(Protocol):
+    """What carries labels."""
+
+    @property
+    def tenant(self) -> str:
+        """Whose it is."""
+
+    @property
+    def resource_class(self) -> str:
+        """What for."""
+
+    @property
+    def risk(self) -> str:
+        """How much harm it could do."""
+
+
+def guarded(policy: BoundaryPolicy) -> tuple[str, ...]:
+    """The labels that a key and a credential may have but one of."""
+    return LABELS if policy == "refuse" else ("tenant",)
+
+
+def contradiction(
+    client: Labelled, credential: Labelled, policy: BoundaryPolicy
+) -> tuple[str, str] | None:
+    """Which of a credential's own labels contradicts its client's, and how; None: none does.
+
+    Its tenant always; under ``refuse`` each of the three. Else a credential may well be for
+    something of less risk, say, than its client.
+    """
+    for label in guarded(policy):
+        own, whole = getattr(credential, label), getattr(client, label)
+        if own and whole and own != whole:
+            return label, f"a certificate of {label} {own} at a client of {label} {whole}"
+    return None
+
+
 def examine_holders(
     exam: Examination,
     registry: Registry,
@@ -34,20 +70,18 @@ def examine_holders(
     """Note whether the client may hold a key that others hold too; what is only to be reported.
 
     `holders` are all of the key's, the first first. Those that came after this client, and those
-    that are no longer registered, do not count against it. Noted as well: a credential of one
-    tenant at a client of another, which a change of the setting may have left behind.
+    that are no longer registered, do not count against it. Noted as well: a credential whose labels
+    contradict the client's, which a change of the setting may have left behind.
     """
     client, key = asking.client, asking.certificate.spki_sha256
-    own = asking.own_labels.tenant
-    tenant = own or client.tenant
+    tenant = asking.own_labels.tenant or client.tenant
     reported, violated = [], False
-    if own and client.tenant and own != client.tenant:
-        seen = f"a certificate of tenant {own} at a client of tenant {client.tenant}"
-        if policy == "report":
-            reported.append(seen)
-        else:
-            exam.note(_violation(seen, "a certificate of the client's own tenant"))
-            violated = True
+    crosses = contradiction(client, asking.own_labels, policy)
+    if crosses is not None and policy == "report":
+        reported.append(crosses[1])
+    elif crosses is not None:
+        exam.note(_violation(crosses[1], "a certificate with the client's own labels, or none"))
+        violated = True
     for other in _before(client.client_id, holders):
         if registry.client(other.client_id) is None:
             continue

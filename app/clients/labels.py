@@ -1,4 +1,4 @@
-"""Whose a key is: the tenants in whose name a client has registered it."""
+"""Whose a key is: the tenants, and other labels, in whose name a client has registered it."""
 
 from collections.abc import Iterable
 
@@ -13,9 +13,16 @@ def tenants_of_key(
     A credential's own label counts before the client's. Staged credentials count too, and those
     whose time has run out without a word: nobody else may take the key for that.
     """
+    return labels_of_key("tenant", client_id, tenant, credentials, spki_sha256)
+
+
+def labels_of_key(
+    label: str, client_id: str, whole: str, credentials: Iterable[CredentialRow], spki_sha256: str
+) -> frozenset[str]:
+    """The same of any label; `whole` is the client's."""
     found = {
-        one.tenant or tenant
+        getattr(one, label) or whole
         for one in credentials
         if one.client_id == client_id and one.spki_sha256 == spki_sha256 and one.state == "active"
     }
-    return frozenset(found or {tenant})
+    return frozenset(found or {whole})

@@ -1,5 +1,6 @@
 """Labels, custody and owner of one certificate: given, changed, shown, and what they refuse."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,28 @@ def test_a_label_that_contradicts_the_client(home: Path, stage: Stage, first: Pa
     assert stage.token(stage.peer("new"), client_id="own", resource=RED).status == 401
     out = call(home, "doctor", "cert", str(new), "--client", "own").out
     assert "a certificate of tenant red at a client of tenant blue" in out
+
+
+@pytest.mark.parametrize("option", ["--risk", "--resource-class"])
+def test_under_refuse_every_label_is_guarded(home: Path, first: Path, option: str) -> None:
+    """A certificate of another risk than its client, or one key of two, is refused in any order."""
+    refuse = {"CERTBOUND_BOUNDARY_POLICY": "refuse"}
+
+    def told(*words: str) -> str:
+        outcome = call(home, "client", *words, "--json", environment=refuse)
+        return "" if outcome.code == 0 else str(json.loads(outcome.err)["error"]["message"])
+
+    word = option[2:].replace("-", " ")
+    add = ("cert", "add", "own", str(_new(home, "new")), option, "low")
+    assert told("label", "own", option, "high") == ""
+    assert f"of another {word} " in told(*add)
+    assert f"of another {word} " in told("cert", "label", "own", str(first), option, "low")
+    assert told("label", "own", option, "") == ""
+    assert told(*add) == ""
+    assert f"of another {word} " in told("label", "own", option, "high")
+    again = ("cert", "add", "own", str(_new(home, "again", key=key_of(first))), option, "low")
+    assert f"for another {word} too" in told(*again)
+    assert call(home, "client", *again).code == 0, "between tenants only, by default"
 
 
 def test_only_reported(home: Path, first: Path) -> None:
