@@ -1,6 +1,7 @@
 """Somebody who follows a document: a home of their own, a server, and one bash session."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -31,6 +32,8 @@ class Reader:
 
     server: Running
     shell: "subprocess.Popen[str]"
+    api_port: int
+    """Free for an API that a document starts."""
     announced: str
     """What ``scripts/serve`` prints, from quickstart to the first line of the log."""
     real: dict[str, str] = field(default_factory=dict)
@@ -82,9 +85,13 @@ class Reader:
         """The document's text with this session's ports and references."""
         for sample in samples(text):
             text = text.replace(sample, self.real.get(sample, sample))
-        ports = {"8443": self.server.port, "9443": self.server.mtls_port}
+        ports = {
+            "8443": self.server.port,
+            "9443": self.server.mtls_port,
+            "9500": self.api_port,
+        }
         for default, port in ports.items():
-            text = text.replace(f":{default}", f":{port}")
+            text = re.sub(rf"(:|--port ){default}\b", rf"\g<1>{port}", text)
         return text
 
 
@@ -99,9 +106,12 @@ def reading(home: Path, *, path_is_set: bool = True, server_is_up: bool = True) 
     program.parent.mkdir(parents=True)
     program.write_text(_PROGRAM.format(python=sys.executable, root=str(ROOT)))
     program.chmod(0o755)
+    python = program.parent / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
     (home / "tests").symlink_to(ROOT / "tests")
     (home / ".curlrc").write_text("silent\nshow-error\n")  # a terminal would show no progress bar
-    port, mtls_port = free_ports(2)
+    port, mtls_port, api_port = free_ports(3)
     settings = {"CERTBOUND_PORT": str(port), "CERTBOUND_MTLS_PORT": str(mtls_port)}
     environment = {**clean_environment(), **settings, "CURL_HOME": str(home), "NO_COLOR": "1"}
     made = subprocess.run(
@@ -127,7 +137,7 @@ def reading(home: Path, *, path_is_set: bool = True, server_is_up: bool = True) 
         paths = environment["PATH"]
         environment["PATH"] = f"{program.parent}:{paths}" if path_is_set else paths
         with _shell(home, environment) as shell:
-            yield Reader(server, shell, made.stdout + log.read_text())
+            yield Reader(server, shell, api_port, made.stdout + log.read_text())
     finally:
         _stop(serving)
 
