@@ -11,7 +11,7 @@ def examine(exam: Examination, denied: Denied, trusted: TrustedCertificate) -> N
     Looks at every certificate of the path that vouches, the anchor included, whether it came from
     the trust set or from the client. Does not look for another path that avoids a denied CA.
     """
-    found = _entry(denied, trusted.facts)
+    found = entry_of(denied, trusted.facts)
     if found is not None:
         exam.note(
             _finding(
@@ -22,7 +22,7 @@ def examine(exam: Examination, denied: Denied, trusted: TrustedCertificate) -> N
         )
         return
     for issuer in trusted.issuers:
-        found = _entry(denied, issuer)
+        found = entry_of(denied, issuer)
         if found is not None:
             # Only a CA that a pinned one vouches for gets here: its name is no stranger's text.
             exam.note(
@@ -41,7 +41,8 @@ def _finding(seen: str, action: str) -> Finding:
     return Finding("deny-list", seen, expected, action, Reason.REVOKED)
 
 
-def _entry(denied: Denied, facts: CertificateFacts) -> str | None:
+def entry_of(denied: Denied, facts: CertificateFacts) -> str | None:
+    """Which entry denies this one certificate, its path left aside; None: none does."""
     if facts.thumbprint in denied.thumbprints:
         return f"thumbprint {facts.thumbprint}"
     if facts.spki_sha256 in denied.spkis:
