@@ -13,7 +13,7 @@ from app.admin import doctor
 from app.admin.certificate_file import read_chain
 from app.admin.credential import Credential, readable
 from app.admin.desk import Desk
-from app.admin.doctor import Diagnosis
+from app.admin.diagnosis import Diagnosis
 from app.admin.life_cycle import LifeCycle, life_cycle
 from app.errors import Reason
 from app.pki.check import CertificateFacts

@@ -10,7 +10,8 @@ from app import telemetry
 from app.admin import doctor
 from app.admin.certificate_file import read_chain
 from app.admin.clients import CLIENT_ID, DEFAULT_TRUST
-from app.admin.doctor import Diagnosis, Examiner
+from app.admin.diagnosis import Diagnosis
+from app.admin.doctor import Examiner
 from app.cli.desk import desk_of
 from app.cli.findings import add_finding, filled_in, members
 from app.cli.page import REFUSED, Page
