@@ -1,7 +1,6 @@
 """Forward authentication at the endpoint: whose word counts, which header, what is answered."""
 
 import base64
-from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
@@ -105,7 +104,7 @@ def edge(stage: Stage) -> Edge:
 
 
 @pytest.fixture(scope="module")
-def quiet(standing: Stage) -> Iterator[Edge]:
+def quiet(standing: Stage) -> Edge:
     """One for tests that change nothing."""
     return Edge(standing)
 

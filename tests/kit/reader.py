@@ -8,10 +8,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.kit.demo import demo_api
 from tests.kit.documents import ROOT, Block, Step, compare, samples
 from tests.kit.running import Running, clean_environment, free_ports, wait_ready
 
@@ -34,8 +35,12 @@ class Reader:
     shell: "subprocess.Popen[str]"
     api_port: int
     """Free for an API that a document starts."""
+    demo_port: int
+    """Free for the demo API; the default resource has it too, as in the documents."""
     announced: str
     """What ``scripts/serve`` prints, from quickstart to the first line of the log."""
+    others: ExitStack
+    """What was started in other terminals."""
     real: dict[str, str] = field(default_factory=dict)
     """Sample in the document to what the server really gave."""
 
@@ -52,6 +57,10 @@ class Reader:
     def _follow(self, step: Step) -> Iterator[str]:
         if step.command == "scripts/serve":
             output, code = self.announced, 0
+        elif step.command == "certbound demo-api":
+            environment = self.server.environment
+            demo = demo_api(self.server.home, environment, port=self.demo_port)
+            output, code = self.others.enter_context(demo).announced, 0
         else:
             output, code = self.run(step.command)
         where = f"line {step.line}: {step.command}\nexit code {code}, printed:\n{output}"
@@ -88,6 +97,7 @@ class Reader:
         ports = {
             "8443": self.server.port,
             "9443": self.server.mtls_port,
+            "9444": self.demo_port,
             "9500": self.api_port,
         }
         for default, port in ports.items():
@@ -96,8 +106,10 @@ class Reader:
 
 
 @contextmanager
-def reading(home: Path, *, path_is_set: bool = True, server_is_up: bool = True) -> Iterator[Reader]:
-    """A home as `scripts/serve` leaves it, its server up, and a shell in it.
+def reading(
+    home: Path, *, path_is_set: bool = True, server_is_up: bool = True, **more: str
+) -> Iterator[Reader]:
+    """A home as `scripts/serve` leaves it, its server up, and a shell in it; `more` are settings.
 
     The repository's ``tests`` folder is there too. `path_is_set`: ``certbound`` is on the PATH.
     `server_is_up`: the server goes on; otherwise it has ended, and its ports are free again.
@@ -111,8 +123,13 @@ def reading(home: Path, *, path_is_set: bool = True, server_is_up: bool = True) 
     python.chmod(0o755)
     (home / "tests").symlink_to(ROOT / "tests")
     (home / ".curlrc").write_text("silent\nshow-error\n")  # a terminal would show no progress bar
-    port, mtls_port, api_port = free_ports(3)
-    settings = {"CERTBOUND_PORT": str(port), "CERTBOUND_MTLS_PORT": str(mtls_port)}
+    port, mtls_port, api_port, demo_port = free_ports(4)
+    settings = {
+        "CERTBOUND_PORT": str(port),
+        "CERTBOUND_MTLS_PORT": str(mtls_port),
+        "CERTBOUND_DEFAULT_RESOURCE": f"https://localhost:{demo_port}",
+        **{f"CERTBOUND_{name.upper()}": value for name, value in more.items()},
+    }
     environment = {**clean_environment(), **settings, "CURL_HOME": str(home), "NO_COLOR": "1"}
     made = subprocess.run(
         [program, "quickstart", "--home", home],
@@ -136,8 +153,9 @@ def reading(home: Path, *, path_is_set: bool = True, server_is_up: bool = True) 
             _stop(serving)
         paths = environment["PATH"]
         environment["PATH"] = f"{program.parent}:{paths}" if path_is_set else paths
-        with _shell(home, environment) as shell:
-            yield Reader(server, shell, api_port, made.stdout + log.read_text())
+        announced = made.stdout + log.read_text()
+        with _shell(home, environment) as shell, ExitStack() as others:
+            yield Reader(server, shell, api_port, demo_port, announced, others)
     finally:
         _stop(serving)
 
