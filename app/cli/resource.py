@@ -79,7 +79,8 @@ def add(
         created = resources.add(desk, url, scope, rules, labelled.labels())
         row = resources.shown(desk, url)
     page = Page({"resource": url, "created": created, **_members(row)})
-    page.ok("resource added" if created else "resource changed", url, **_texts(row))
+    texts = _texts(row) | ({} if row.require == "any" else {"require": ""})
+    page.ok("resource added" if created else "resource changed", url, **texts)
     return page
 
 

@@ -3,7 +3,8 @@
 ``uvicorn --http app.resource.uvicorn:HttpWithCertificate --ssl-cert-reqs 1 --ssl-ca-certs …`` puts the
 ASGI ``tls`` extension into each scope. OpenSSL has then proven the client's key and its path to one
 of the CAs given; certificates of other CAs, self-signed ones too, end in the handshake.
-certbound's own listener has no such limit.
+certbound's own listener has no such limit. WebSockets go past this class: behind a guard they are
+refused.
 """
 
 import asyncio

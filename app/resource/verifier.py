@@ -195,7 +195,7 @@ class Verifier:
             raise InsufficientScope(decision, needed)
 
     def _unavailable(self, presented: Presented, error: OutOfReach) -> Unavailable:
-        LOGGER.warning("the authorization server is out of reach: %s", error)
+        LOGGER.warning("the authorization server is out of reach: %a", str(error))
         return Unavailable(
             self._record.add(Verdict.UNAVAILABLE, "issuer out of reach", presented, None)
         )

@@ -64,6 +64,16 @@ def test_one_token(home: Path, stage: Stage) -> None:
     assert last(home) == entry
 
 
+def test_inspect_says_so(home: Path, stage: Stage) -> None:
+    """A revoked token is named as that, with exit code 1."""
+    token = stage.token(stage.bot).json()["access_token"]
+    assert done(home, "token", "inspect", token)["revoked"] is False
+    done(home, "revoke", "client", "bot")
+    outcome = call(home, "token", "inspect", token)
+    assert outcome.code == 1
+    assert "✘ record: revoked" in outcome.out
+
+
 def test_what_is_no_live_token(home: Path, stage: Stage) -> None:
     """An unknown jti, a whole token in its place, an expired one."""
     answer = stage.token(stage.bot)

@@ -24,9 +24,11 @@ from app.cli import build
 from app.config import load
 from app.endpoints import jwks
 from app.errors import Reason
-from app.jose.jwt import unverified
+from app.jose.jwt import LEEWAY, unverified
 from app.keys import schedule
 from app.pki import crl, ocsp, path
+from app.resource import introspection, verifier
+from app.resource import keys as issuer_keys
 from app.tls.limits import Limits
 from tests.kit.documents import DOCUMENTS, ROOT, Block, blocks, compare
 from tests.kit.reader import reading
@@ -142,6 +144,9 @@ def test_a_reader_sees_what_the_document_shows(document: Path, tmp_path: Path) -
         tmp_path,
         path_is_set=document.name != "README.md",
         server_is_up=document.name != "production.md",  # it starts one of its own
+        **(
+            {"status_list_ttl": "5"} if document.name == "README.md" else {}
+        ),  # it waits for its end
     ) as reader:
         complaints = [
             complaint
@@ -353,6 +358,12 @@ def test_numbers_in_prose_are_those_of_the_code() -> None:
                 *(before // (24 * hours) for before in upkeep.NOTICE_BEFORE)
             ),
         ),
+        ("docs/resources.md", f"at most once in {issuer_keys.RETRY_AFTER} seconds for a key id"),
+        ("docs/resources.md", f"known keys count for {issuer_keys.USABLE_FOR // hours} hours"),
+        ("docs/resources.md", f"| `status_grace` | {verifier.STATUS_GRACE} |"),
+        ("docs/resources.md", f"| `leeway` | {LEEWAY} |"),
+        ("docs/resources.md", f"`keep_for` seconds, {introspection.LONGEST} at most"),
+        ("docs/divergences.md", f"uses it {verifier.STATUS_GRACE} seconds more"),
         (
             "docs/trust.md",
             (

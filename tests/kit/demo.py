@@ -55,11 +55,17 @@ class Demo:
 
 
 @contextmanager
-def demo_api(home: Path, environment: Mapping[str, str], *arguments: str) -> Iterator[Demo]:
-    """``certbound demo-api`` on a free port; it must end gracefully and without a stack trace."""
-    (port,) = free_ports(1)
+def demo_api(
+    home: Path, environment: Mapping[str, str], *arguments: str, port: int | None = None
+) -> Iterator[Demo]:
+    """``certbound demo-api`` in `home`, on a free port unless said.
+
+    It must end gracefully and without a stack trace.
+    """
+    if port is None:
+        (port,) = free_ports(1)
     path = home / f"demo-{port}.log"
-    command = [sys.executable, "-m", "app", "demo-api", "--port", str(port), "--home", str(home)]
+    command = [sys.executable, "-m", "app", "demo-api", "--port", str(port)]
     with path.open("w") as log:
         process = subprocess.Popen(
             [*command, *arguments],

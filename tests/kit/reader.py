@@ -1,16 +1,18 @@
 """Somebody who follows a document: a home of their own, a server, and one bash session."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.kit.demo import demo_api
 from tests.kit.documents import ROOT, Block, Step, compare, samples
 from tests.kit.running import Running, clean_environment, free_ports, wait_ready
 
@@ -31,8 +33,14 @@ class Reader:
 
     server: Running
     shell: "subprocess.Popen[str]"
+    api_port: int
+    """Free for an API that a document starts."""
+    demo_port: int
+    """Free for the demo API; the default resource has it too, as in the documents."""
     announced: str
     """What ``scripts/serve`` prints, from quickstart to the first line of the log."""
+    others: ExitStack
+    """What was started in other terminals."""
     real: dict[str, str] = field(default_factory=dict)
     """Sample in the document to what the server really gave."""
 
@@ -49,6 +57,10 @@ class Reader:
     def _follow(self, step: Step) -> Iterator[str]:
         if step.command == "scripts/serve":
             output, code = self.announced, 0
+        elif step.command == "certbound demo-api":
+            environment = self.server.environment
+            demo = demo_api(self.server.home, environment, port=self.demo_port)
+            output, code = self.others.enter_context(demo).announced, 0
         else:
             output, code = self.run(step.command)
         where = f"line {step.line}: {step.command}\nexit code {code}, printed:\n{output}"
@@ -86,9 +98,11 @@ class Reader:
             "8443": self.server.port,
             "9443": self.server.mtls_port,
             "9464": self.server.environment["CERTBOUND_OPS_PORT"],
+            "9444": self.demo_port,
+            "9500": self.api_port,
         }
         for default, port in ports.items():
-            text = text.replace(f":{default}", f":{port}")
+            text = re.sub(rf"(:|--port ){default}\b", rf"\g<1>{port}", text)
         return text
 
 
@@ -99,8 +113,9 @@ def reading(
     path_is_set: bool = True,
     server_is_up: bool = True,
     limit: float = SESSION_LIMIT,
+    **more: str,
 ) -> Iterator[Reader]:
-    """A home as `scripts/serve` leaves it, its server up, and a shell in it.
+    """A home as `scripts/serve` leaves it, its server up, and a shell in it; `more` are settings.
 
     The repository's ``tests`` folder is there too. `path_is_set`: ``certbound`` is on the PATH.
     `server_is_up`: the server goes on; otherwise it has ended, and its ports are free again.
@@ -110,13 +125,18 @@ def reading(
     program.parent.mkdir(parents=True)
     program.write_text(_PROGRAM.format(python=sys.executable, root=str(ROOT)))
     program.chmod(0o755)
+    python = program.parent / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
     (home / "tests").symlink_to(ROOT / "tests")
     (home / ".curlrc").write_text("silent\nshow-error\n")  # a terminal would show no progress bar
-    port, mtls_port, ops_port = free_ports(3)
+    port, mtls_port, ops_port, api_port, demo_port = free_ports(5)
     settings = {
         "CERTBOUND_PORT": str(port),
         "CERTBOUND_MTLS_PORT": str(mtls_port),
         "CERTBOUND_OPS_PORT": str(ops_port),
+        "CERTBOUND_DEFAULT_RESOURCE": f"https://localhost:{demo_port}",
+        **{f"CERTBOUND_{name.upper()}": value for name, value in more.items()},
     }
     environment = {**clean_environment(), **settings, "CURL_HOME": str(home), "NO_COLOR": "1"}
     made = subprocess.run(
@@ -141,8 +161,9 @@ def reading(
             _stop(serving)
         paths = environment["PATH"]
         environment["PATH"] = f"{program.parent}:{paths}" if path_is_set else paths
-        with _shell(home, environment, limit) as shell:
-            yield Reader(server, shell, made.stdout + log.read_text())
+        announced = made.stdout + log.read_text()
+        with _shell(home, environment, limit) as shell, ExitStack() as others:
+            yield Reader(server, shell, api_port, demo_port, announced, others)
     finally:
         _stop(serving)
 

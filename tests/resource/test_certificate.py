@@ -148,6 +148,13 @@ def test_a_form_must_be_known() -> None:
         Proxy("edge", PROXY.thumbprint, "xfcc")
 
 
+@pytest.mark.parametrize("thumbprint", ["", "edge", "A" * 43 + "=", "aa:" * 31 + "aa"])
+def test_a_thumbprint_must_be_one(thumbprint: str) -> None:
+    """One in another spelling would never match: better to hear of it at the start."""
+    with pytest.raises(ValueError, match="43 characters"):
+        Proxy("edge", thumbprint)
+
+
 def test_the_guard_tells_holder_from_thief_behind_a_proxy() -> None:
     """And a header from a direct caller is 400, even from the holder with a good token."""
     desk = Desk()

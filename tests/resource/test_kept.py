@@ -52,6 +52,21 @@ def test_many_threads_share_one_fetch(source: Source) -> None:
     assert source.loads == 1
 
 
+def test_a_fetch_that_ends_in_between_counts(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who finds no copy, and then no fetch that it may start, has a copy all the same."""
+    start = source.kept._wanting
+
+    def after_the_fetch_of_somebody_else() -> Wanting | None:
+        if (other := start()) is not None:
+            other.wait()
+        return start()
+
+    monkeypatch.setattr(source.kept, "_wanting", after_the_fetch_of_somebody_else)
+    assert source.kept.current() == 1
+
+
 def test_an_event_loop_goes_on_meanwhile(source: Source) -> None:
     """A hundred tasks wait without a thread each; one that gives up ends it for nobody."""
     source.may_answer.clear()

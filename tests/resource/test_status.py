@@ -22,7 +22,7 @@ def settled(condition: Callable[[], bool]) -> None:
     """Wait for a fetch that nobody waits for."""
     deadline = time.monotonic() + 10
     while not condition():
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, "not settled"
         time.sleep(0.01)
 
 
