@@ -144,9 +144,9 @@ def test_a_reader_sees_what_the_document_shows(document: Path, tmp_path: Path) -
         tmp_path,
         path_is_set=document.name != "README.md",
         server_is_up=document.name != "production.md",  # it starts one of its own
-        **(
-            {"status_list_ttl": "5"} if document.name == "README.md" else {}
-        ),  # it waits for its end
+        more={"status_list_ttl": "5"}
+        if document.name == "README.md"
+        else {},  # it waits for its end
     ) as reader:
         complaints = [
             complaint

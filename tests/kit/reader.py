@@ -7,10 +7,11 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.kit.demo import demo_api
 from tests.kit.documents import ROOT, Block, Step, compare, samples
@@ -113,7 +114,7 @@ def reading(
     path_is_set: bool = True,
     server_is_up: bool = True,
     limit: float = SESSION_LIMIT,
-    **more: str,
+    more: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Reader]:
     """A home as `scripts/serve` leaves it, its server up, and a shell in it; `more` are settings.
 
