@@ -77,7 +77,7 @@ class InUse:
         return sorted(found, key=lambda one: (one.not_after, one.client_id))
 
     def first_end(self) -> int | None:
-        """When the first client will have no certificate any more, unless it gets another one."""
+        """When the first client, or an instance of one, will have no certificate, unless it gets another."""
         ends = [
             max(row.not_after or 0 for row in rows)
             for rows in self.registered.values()

@@ -31,6 +31,9 @@ commands = group("Clients' certificates: add the new one, see who uses which, re
 JUST_NOW = 86_400
 """Seconds: a certificate used since then is probably still in use somewhere."""
 
+MOST_HINTS = 10
+"""Certificates whose clients get a command of their own; with more, these are pattern enough."""
+
 Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why, for the audit and for people.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Change nothing; count what would stop.")]
 ClientId = Annotated[str, typer.Argument(metavar="ID", help="client_id.")]
@@ -282,10 +285,11 @@ def expiring(session: Session, *, within: Within = "7d") -> Page:
         )
     if found:
         page.code = REFUSED
-        page.command(
-            "try a new certificate before it is installed",
-            *session.certbound("client", "rehearse", found[0].client_id, "NEWCERT"),
-        )
+        for client_id in dict.fromkeys(one.client_id for one in found[:MOST_HINTS]):
+            page.command(
+                f"try a new certificate of {client_id} before it is installed",
+                *session.certbound("client", "rehearse", client_id, "NEWCERT"),
+            )
     else:
         page.ok("no certificate in use ends", f"within {span(seconds)}")
     return page

@@ -38,7 +38,7 @@ class Figures:
     soonest: tuple[Expiring, ...]
     """Those of them that end within 30 days, `MOST_NAMED` at most."""
     first_end: int | None
-    """The next time at which a client is left without a certificate; None: none has one."""
+    """The next time at which a client, or an instance of it, has no certificate; None: none has one."""
     anchors: Mapping[str, int]
     """By trust set the end of its first anchor to end."""
     signing_since: int | None

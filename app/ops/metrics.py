@@ -49,7 +49,7 @@ def _of(figures: Figures) -> Iterator[Metric]:
     yield ending
     yield _gauge(
         "client_certificates_first_not_after_seconds",
-        "The next time at which a client is left without a certificate in date.",
+        "The next time at which a client, or an instance of it, has no certificate in date.",
         figures.first_end,
     )
     named = GaugeMetricFamily(

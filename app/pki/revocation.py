@@ -119,6 +119,8 @@ def _finding(trust_set: TrustSet, found: Sequence[Status]) -> Finding:
         f"a fresh {policy.mode.upper()} answer for every certificate below the anchor",
         f"certbound trust crl {name} FILE"
         if policy.mode == "crl"
-        else f"make the responder {policy.urls[0]} answer; its certificate must be of the CA",
+        else f"make the responder {policy.urls[0]} answer: signed by the CA, or by a certificate "
+        "that the CA issued for OCSP. Addresses of this machine or of a private network are asked "
+        "only with trust_allow_private = true in certbound.toml",
         Reason.REVOCATION_UNKNOWN,
     )

@@ -10,7 +10,17 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, delete, exists, or_, select, tuple_
+from sqlalchemy import (
+    Alias,
+    ColumnElement,
+    Connection,
+    Select,
+    delete,
+    exists,
+    or_,
+    select,
+    tuple_,
+)
 
 from app.store.engine import upsert_rows
 from app.store.tables import certificate_days as days_table
@@ -162,11 +172,7 @@ def expiring(conn: Connection, before: int) -> Sequence[UseRow]:
     replaced = exists().where(
         new.c.client_id == old.c.client_id,
         new.c.not_after >= before,
-        new.c.last_used >= old.c.last_used,
-        or_(
-            new.c.first_used >= old.c.last_used,
-            new.c.last_used >= old.c.last_used + QUIET,
-        ),
+        *_took_over(new, old),
     )
     enabled = exists().where(
         clients.c.client_id == old.c.client_id, clients.c.disabled_at.is_(None)
@@ -191,17 +197,17 @@ def by_issuer(
 
 
 def lasting(conn: Connection, after: int, *, count: int = 1000) -> Sequence[UseRow]:
-    """Of each enabled client's certificates that end after this moment the one used last that lasts.
+    """Each enabled client's certificates that end after this moment and were not replaced.
 
-    Up to `count` of them, the first to end first. One that was used since, and lasts longer, takes
-    the place of another; what was used before that may still be in somebody's hands.
+    Up to `count` of them, the first to end first. One that lasts longer takes the place of another
+    that was not used since that one appeared, or not for `QUIET`: as with `expiring`.
     """
     old = certificate_uses.alias("old")
     new = certificate_uses.alias("new")
     replaced = exists().where(
         new.c.client_id == old.c.client_id,
         new.c.not_after > old.c.not_after,
-        new.c.last_used >= old.c.last_used,
+        *_took_over(new, old),
     )
     enabled = exists().where(
         clients.c.client_id == old.c.client_id, clients.c.disabled_at.is_(None)
@@ -254,6 +260,17 @@ def forget(conn: Connection, before: int, *, batch: int = 1000) -> int:
         pair = tuple_(table.c.client_id, table.c.thumbprint)
         conn.execute(delete(table).where(pair.in_(gone)))
     return len(gone)
+
+
+def _took_over(new: Alias, old: Alias) -> tuple[ColumnElement[bool], ...]:
+    """That nobody is taken to hold `old` any more, for `new` is used."""
+    return (
+        new.c.last_used >= old.c.last_used,
+        or_(
+            new.c.first_used >= old.c.last_used,
+            new.c.last_used >= old.c.last_used + QUIET,
+        ),
+    )
 
 
 def _found(conn: Connection, query: Select[Any]) -> Sequence[UseRow]:

@@ -173,6 +173,8 @@ def test_what_expires_is_named(home: Path, stage: Stage) -> None:
     assert {one["client_id"]: one["source"] for one in outcome.json["expiring"]} == {
         "short": "learned", "kept": "registered",
     }  # fmt: skip
+    out = call(home, "client", "cert", "expiring", "--within", "1h").out
+    assert all(f"client rehearse {name} NEWCERT" in out for name in ("short", "kept"))
     assert done(home, "client", "cert", "expiring", "--within", "30m")["expiring"] == []
 
 

@@ -409,12 +409,16 @@ def test_an_anchor_out_of_date_takes_nothing_over(
     assert done(home, *remove)["clients"][0]["outlook"] == "stops"
 
 
-def test_every_instance_of_late_counts(home: Path, stage: Stage, tmp_path: Path) -> None:
+def test_every_instance_of_late_counts(
+    home: Path, stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An instance with the old CA's certificate is forecast, though only the new one was used since."""
     other = _other_ca(tmp_path)
     done(other.parent.parent, "ca", "issue", "bot", "--san-uri", "spiffe://dev.local/bot")
     done(home, "trust", "add", "default", str(other))
     assert stage.token(stage.bot).status == 200
+    later = clock.now() + 60
+    monkeypatch.setattr(clock, "now", lambda: later)
     assert stage.token(peer_of(other.parent / "bot.crt")).status == 200
     own = str(home / "certs/ca.crt")
     [one] = done(home, "trust", "remove", "default", own, "--dry-run")["clients"]

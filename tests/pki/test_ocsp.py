@@ -181,6 +181,7 @@ def test_everything_else_is_unknown(responder: Responder, case: str) -> None:
     assert finding.reason is Reason.REVOCATION_UNKNOWN
     assert says in finding.seen
     assert responder.url in finding.action
+    assert "trust_allow_private" in finding.action
     softly = ask(responder, fail="soft")
     assert softly.passed
     assert "fails soft" in softly.seen

@@ -239,5 +239,7 @@ def test_what_was_used_since_its_successor_appeared_expires(db: Database) -> Non
         for at in (11, 13, 11 + uses.QUIET):
             uses.record(conn, [use(at=at, thumbprint="new", not_after=end)])
             assert [row.not_after for row in uses.expiring(conn, 101)] == [100]
+            assert [row.not_after for row in uses.lasting(conn, 99)] == [100, end]
         uses.record(conn, [use(at=12 + uses.QUIET, thumbprint="new", not_after=end)])
         assert uses.expiring(conn, 101) == []
+        assert [row.not_after for row in uses.lasting(conn, 99)] == [end]
