@@ -186,7 +186,7 @@ def _passage(registry: Registry, proxy: ProxyRow, query: bytes) -> Passage:
         raise _no_target(
             f"{url} behind proxy {proxy.name}",
             "TLS that ends at the resource itself, as it is registered",
-            "Pass TLS through to it, or register it with another --termination.",
+            "Pass TLS through to it, or let it: certbound resource add URL --behind-proxies",
             Reason.BINDING_REQUIRED,
         )
     try:

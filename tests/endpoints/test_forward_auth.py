@@ -4,6 +4,8 @@ import base64
 from urllib.parse import quote
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from app.admin import clients, denial, proxies, resources
 from app.admin.authority import Request
@@ -263,6 +265,30 @@ def test_a_value_that_is_no_certificate(quiet: Edge, kind: str) -> None:
     """400, never a guess, and never "no certificate"."""
     answer = quiet.ask(headers=[("Client-Cert", _values(quiet.bot)[kind])])
     assert (answer.status, quiet.why(answer)) == (400, "header_malformed")
+
+
+NAMES = st.sampled_from(["Client-Cert", "client_cert", "X-Client-Cert", "X-SSL-Cert", "Accept"])
+KINDS = st.sampled_from(["holder", "thief", "half", "::", "", "x", "holder, thief"])
+
+
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(sent=st.lists(st.tuples(NAMES, KINDS), max_size=4), registered=st.booleans())
+def test_only_one_request_says_holder(
+    quiet: Edge, sent: list[tuple[str, str]], *, registered: bool
+) -> None:
+    """Of all that can be put together, only the agreed header with the holder's certificate is 200."""
+    holder, thief = rfc9440(quiet.bot)[1], rfc9440(quiet.thief)[1]
+    values = {"holder": holder, "thief": thief, "half": holder[: len(holder) // 2]}
+    values |= {"holder, thief": f"{holder}, {thief}"}
+    headers = [(name, values.get(kind, kind)) for name, kind in sent]
+    answer = quiet.ask(headers=headers, peer=quiet.certificate if registered else quiet.bot)
+    telling = [each for each in sent if each[0] != "Accept"]
+    assert (answer.status == 200) == (registered and telling == [("Client-Cert", "holder")])
+    assert answer.status in (200, 400, 401)
 
 
 @pytest.mark.parametrize("value", ["", " ", "::", "(null)", "NONE", "-"])
