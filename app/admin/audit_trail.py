@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 
+from app import clock
 from app.admin.desk import Desk
 from app.store import audit
 from app.store.audit import AuditRow
@@ -14,26 +15,27 @@ AT_ONCE = 10_000
 """Entries per look. Beyond that the oldest of them are passed over: a person could not read them."""
 
 
-def tail(desk: Desk, count: int) -> Sequence[AuditRow]:
-    """The last entries of all writers, oldest first."""
+def tail(desk: Desk, count: int, client_id: str | None = None) -> Sequence[AuditRow]:
+    """The last entries of all writers, or those of them about one client, oldest first."""
     with desk.db.read() as conn:
-        return audit.tail(conn, count)
+        return audit.search(conn, client_id=client_id, count=count)
 
 
 class Follower:
-    """Gives each entry once, as looks go on."""
+    """Gives each entry, or each about one client, once, as looks go on."""
 
-    def __init__(self, desk: Desk, seen: Sequence[AuditRow]) -> None:
+    def __init__(self, desk: Desk, seen: Sequence[AuditRow], client_id: str | None = None) -> None:
         self._desk = desk
+        self._client_id = client_id
         self._seen: OrderedDict[tuple[str, int], None] = OrderedDict()
-        self._newest = 0
+        self._newest = 0 if seen else clock.now_ms()
         self._remember(seen)
 
     def look(self) -> Iterator[AuditRow]:
         """The entries that appeared since the last look, oldest first."""
         since = max(self._newest - OVERLAP_MS, 0)
         with self._desk.db.read() as conn:
-            rows = audit.search(conn, since_ms=since, count=AT_ONCE)
+            rows = audit.search(conn, client_id=self._client_id, since_ms=since, count=AT_ONCE)
         fresh = [row for row in rows if (row.writer, row.seq) not in self._seen]
         self._remember(fresh)
         yield from fresh

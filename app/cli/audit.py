@@ -31,22 +31,28 @@ Resources = Annotated[
         help="Resources that one certificate may serve before it is named.",
     ),
 ]
+Client = Annotated[
+    str | None,
+    typer.Option("--client", metavar="ID", help="Only entries about this client, removed or not."),
+]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on as entries appear.")]
 
 
 @verb(commands, "tail")
-def tail_entries(session: Session, *, count: Count = 10, follow: Follow = False) -> Page:
+def tail_entries(
+    session: Session, *, count: Count = 10, client: Client = None, follow: Follow = False
+) -> Page:
     """Show the last entries, oldest first. With --follow and --json: one object per line."""
     with desk_of(session) as desk:
-        rows = tail(desk, count)
+        rows = tail(desk, count, client)
         page = Page({"entries": [members(row) for row in rows]})
         for row in rows:
             add_entry(page, row)
         if not follow:
             if not rows:
-                page.fact("no entries")
+                page.fact("no entries" if client is None else f"no entries about {client}")
             return page
-        follower = Follower(desk, rows)
+        follower = Follower(desk, rows, client)
         while True:
             if session.as_json:
                 for row in rows:

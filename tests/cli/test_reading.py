@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from app import clock
+from app.admin.audit_trail import OVERLAP_MS, Follower, tail
 from app.audit import FindingRecord, RequestRefused
 from app.store import audit
 from app.store.engine import Database
+from tests.kit.asgi import Stage
 from tests.kit.command import call, done, refused, run
 
 
@@ -172,8 +175,8 @@ def test_explains_a_reference(home: Path) -> None:
     assert entry["body"]["findings"][0]["seen"] == "CN=\x1b]0;owned\x07"
     answer = '{"error":"invalid_client","error_ref":"abcdefgh23456789"}'
     assert done(home, "explain", answer)["entry"] == entry
-    tail = call(home, "audit", "tail", "-n", "1").out
-    assert "invalid_client \\u202ebot (dn_mismatch)" in tail
+    out = call(home, "audit", "tail", "-n", "1").out
+    assert "invalid_client \\u202ebot (dn_mismatch)" in out
 
 
 @pytest.mark.parametrize("ref", ["zzzzzzzz", "'; rm -rf /", "../../etc/passwd", ""])
@@ -189,6 +192,33 @@ def test_audit_tail_in_words(home: Path) -> None:
     assert f"key.added: {kid}\n" in out
     assert "trust set: default" in out
     assert "{" not in out
+
+
+def test_audit_tail_of_one_client(home: Path) -> None:
+    """With --client only entries about it, oldest first, and they stay when it is removed."""
+    for word in ("disable", "enable", "remove"):
+        done(home, "client", word, "bot")
+    done(home, "revoke", "cert", str(home / "certs/bot.crt"))
+    found = done(home, "audit", "tail", "--client", "bot", "-n", "2")["entries"]
+    assert [one["body"]["event"] for one in found] == ["client.enabled", "client.removed"]
+    assert "no entries about nobody" in call(home, "audit", "tail", "--client", "nobody").out
+
+
+def test_following_one_client(home: Path, stage: Stage) -> None:
+    """What comes about others is passed over."""
+    follower = Follower(stage.desk, tail(stage.desk, 10, "bot"), "bot")
+    done(home, "client", "add", "other", "--san-dns", "other.example")
+    assert list(follower.look()) == []
+    done(home, "client", "disable", "bot")
+    assert [row.event for row in follower.look()] == ["client.disabled"]
+
+
+def test_following_from_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no entry was shown first, those of long before do not come as new ones."""
+    later = clock.now_ms() + 2 * OVERLAP_MS
+    monkeypatch.setattr(clock, "now_ms", lambda: later)
+    assert tail(stage.desk, 10, "bot")
+    assert list(Follower(stage.desk, [], "bot").look()) == []
 
 
 def test_audit_tail_counts(home: Path) -> None:
