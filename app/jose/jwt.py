@@ -61,8 +61,14 @@ class Signer:
         self.kid = kid
         self.algorithm = algorithm
         self._sign = row.signer(private_key)
-        header = {"alg": algorithm, "typ": typ, "kid": kid}
-        self._header = base64url.encode(_encode(header).encode()) + b"."
+        self._header = _header(kid, algorithm, typ)
+
+    def typed(self, typ: str) -> "Signer":
+        """The same key, signing what is of another type."""
+        other = object.__new__(Signer)
+        other.kid, other.algorithm, other._sign = self.kid, self.algorithm, self._sign  # noqa: SLF001 - of our own kind
+        other._header = _header(self.kid, self.algorithm, typ)  # noqa: SLF001 - as above
+        return other
 
     def sign(self, claims: Mapping[str, Any]) -> str:
         """The compact token over `claims`, which must be plain JSON values."""
@@ -71,6 +77,11 @@ class Signer:
 
 
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+
+def _header(kid: str, algorithm: str, typ: str) -> bytes:
+    """The protected header as it stands in the token, with the dot behind it."""
+    return base64url.encode(_encode({"alg": algorithm, "typ": typ, "kid": kid}).encode()) + b"."
 
 
 def verify(
@@ -93,7 +104,39 @@ def verify(
         InvalidToken: anything does not hold. Nothing else is raised, whatever `token` is.
 
     """
-    parts = _take_apart(token)
+    verified = _signed(token, keys, algorithm, typ, MAX_TOKEN)
+    _check_claims(verified.claims, issuer, audience)
+    _check_dates(verified.claims, now, leeway)
+    return verified
+
+
+def verify_document(
+    token: str | bytes,
+    *,
+    keys: VerificationKeys,
+    algorithm: str,
+    typ: str,
+    now: int,
+    at_most: int,
+    leeway: int = LEEWAY,
+) -> VerifiedClaims:
+    """The claims of a signed document that is nobody's credential: a status list, for instance.
+
+    As `verify`, but ``iss`` and ``aud`` are not looked at, and it may have `at_most` characters.
+
+    Raises:
+        InvalidToken: anything does not hold. Nothing else is raised, whatever `token` is.
+
+    """
+    verified = _signed(token, keys, algorithm, typ, at_most)
+    _check_dates(verified.claims, now, leeway)
+    return verified
+
+
+def _signed(
+    token: str | bytes, keys: VerificationKeys, algorithm: str, typ: str, at_most: int
+) -> VerifiedClaims:
+    parts = _take_apart(token, at_most)
     header = parts.header
     _check_header(header, algorithm, typ)
     kid = header.get("kid")
@@ -108,9 +151,17 @@ def verify(
         genuine = False
     if not genuine:
         raise _refusal("token signature", "not made by the key it names", "a genuine signature")
-    _check_claims(parts.claims, issuer, audience)
-    _check_dates(parts.claims, now, leeway)
     return VerifiedClaims(kid, parts.claims)
+
+
+def check_dates(verified: VerifiedClaims, now: int, leeway: int = LEEWAY) -> None:
+    """Look at the dates again: a token that held a while ago may have ended since.
+
+    Raises:
+        InvalidToken: they do not hold at `now`.
+
+    """
+    _check_dates(verified.claims, now, leeway)
 
 
 def unverified(token: str | bytes) -> tuple[Members, Members]:
@@ -120,7 +171,7 @@ def unverified(token: str | bytes) -> tuple[Members, Members]:
         InvalidToken: they cannot be read.
 
     """
-    parts = _take_apart(token)
+    parts = _take_apart(token, MAX_TOKEN)
     return parts.header, parts.claims
 
 
@@ -132,15 +183,15 @@ class _Parts:
     signature: bytes
 
 
-def _take_apart(token: str | bytes) -> _Parts:
-    if len(token) > MAX_TOKEN:
-        raise _refusal("token size", f"{len(token)} characters", f"at most {MAX_TOKEN}")
+def _take_apart(token: str | bytes, at_most: int) -> _Parts:
+    if len(token) > at_most:
+        raise _refusal("token size", f"{len(token)} characters", f"at most {at_most}")
     try:
         raw = token.encode("ascii") if isinstance(token, str) else bytes(token)
         header, payload, signature = raw.split(b".")
         return _Parts(
-            header=parse_object(base64url.decode(header), at_most=MAX_TOKEN),
-            claims=parse_object(base64url.decode(payload), at_most=MAX_TOKEN),
+            header=parse_object(base64url.decode(header), at_most=at_most),
+            claims=parse_object(base64url.decode(payload), at_most=at_most),
             signed=raw[: len(header) + 1 + len(payload)],
             signature=base64url.decode(signature),
         )
