@@ -333,3 +333,17 @@ class KeyRemoved(OperatorEvent):
     """A retired signing key left the key set."""
 
     name: ClassVar[str] = "key.removed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointsBegun(OperatorEvent):
+    """The first checkpoint of this trail was signed. A second such entry means that it was redone."""
+
+    name: ClassVar[str] = "checkpoints.begun"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditCut(OperatorEvent):
+    """Older entries were removed; `details` say before when, how many, and where they were kept."""
+
+    name: ClassVar[str] = "audit.cut"

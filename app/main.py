@@ -30,6 +30,7 @@ from app.jose.fetch import RemoteKeys
 from app.keys import rotate
 from app.keys.ring import KeyRing
 from app.keys.seal import SealingKey
+from app.keys.sign_off import SignOff
 from app.pki.crl_fetch import CrlFetcher
 from app.pki.crl_store import Revocation
 from app.pki.ocsp_cache import OcspCache
@@ -147,6 +148,7 @@ def open_house(settings: Settings) -> House:
         sealing_key,
         Bundles(database, door.bundle_rows, documents),
         CrlFetcher.over(documents, revocation, partial(deliver, database)),
+        SignOff(database, sealing_key, settings.issuer, "server"),
     )
     return House(door, create_app(door), database, upkeep)
 
@@ -206,6 +208,7 @@ async def _serve(house: House, settings: Settings, announce: Announce) -> None:
 
     async with AsyncExitStack() as stack:
         stack.callback(house.database.dispose)
+        stack.callback(house.upkeep.sign_off_last)
         door.journal.start()
         stack.callback(door.journal.close, settings.shutdown_timeout)
         stack.push_async_callback(door.remote_keys.close)

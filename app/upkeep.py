@@ -1,4 +1,4 @@
-"""What a server does beside answering: follow the registry, rotate, fetch, forget, warn.
+"""What a server does beside answering: follow the registry, rotate, sign off, fetch, forget, warn.
 
 Every kind of work runs on its own clock and fails alone: a failure is logged and tried again.
 None of it decides anything. A decision that meets material too old fails closed by itself.
@@ -16,6 +16,7 @@ from app.config import Settings
 from app.endpoints.door import Door
 from app.keys import rotate
 from app.keys.seal import SealingKey
+from app.keys.sign_off import SignOff, TrailAltered
 from app.pki.anchors import TrustSet
 from app.pki.crl import LoadedCrl
 from app.pki.crl_fetch import CrlFetcher
@@ -51,6 +52,7 @@ class Upkeep:
     sealing_key: SealingKey
     bundles: Bundles
     crl_fetcher: CrlFetcher
+    sign_off: SignOff
 
     def works(self) -> list[Awaitable[None]]:
         """One endless coroutine per kind of work; cancel them to stop."""
@@ -80,7 +82,22 @@ class Upkeep:
     async def _fetch_crls(self) -> None:
         await self.crl_fetcher.round(self.door.snapshots.current.asked_about("crl"))
 
+    def sign_off_last(self) -> None:
+        """Sign what was recorded last; for the end, when the journal has written all it had."""
+        try:
+            self.sign_off.write(clock.now())
+        except (TrailAltered, StoreUnavailable) as error:
+            log().error("audit.unsigned", cause=str(error))
+
+    def _sign_off(self) -> None:
+        try:
+            self.sign_off.due(clock.now())
+        except TrailAltered as error:
+            log().error("audit.altered", cause=str(error), do_this="certbound audit verify")
+
     def _round(self) -> None:
+        # First: the key that signed the checkpoint before may be forgotten further down.
+        self._sign_off()
         now = clock.now()
         rotate.upkeep(
             self.database,

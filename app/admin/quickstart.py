@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from app import clock
-from app.admin import authority, clients, database, keys, resources, trust
+from app.admin import audit_checkpoints, authority, clients, database, keys, resources, trust
 from app.admin.authority import Request
 from app.admin.clients import DEFAULT_TRUST, Wishes
 from app.admin.desk import Desk, at_desk
@@ -20,6 +20,7 @@ from app.clients.methods import tls_client_auth
 from app.config import Settings
 from app.keys.rotate import ensure_keys
 from app.keys.seal import SealingError, SealingKey, make_sealing_key
+from app.keys.sign_off import TrailAltered
 from app.pki.check import CertificateFacts
 
 CLIENT_ID = "bot"
@@ -133,8 +134,11 @@ def _signing_keys(desk: Desk) -> Part:
             clock.now(),
             actor=desk.actor,
         )
+        audit_checkpoints.sign_off_of(desk).due(clock.now())
     except SealingError as error:
         raise unsealed(error, desk.settings) from error
+    except TrailAltered as error:
+        raise audit_checkpoints.altered(error) from error
     return Part("signing keys", desk.settings.signing_algorithm, made=bool(done))
 
 

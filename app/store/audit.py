@@ -3,7 +3,8 @@
 A stream belongs to one writer: every journal has its own, named at random; operators' acts go to
 the stream ``admin``. ``hash = SHA-256(prev || writer LF seq LF at_ms LF body)``, numbers in decimal,
 text in UTF-8, prev of the first entry 32 zero bytes. So an edited, removed or reordered entry
-breaks its stream; a cut tail does not show by itself.
+breaks its stream. What a cut tail shows, and a stream written anew as a whole, are the signed
+checkpoints (`app.keys.checkpoint`).
 """
 
 import hashlib
@@ -94,6 +95,16 @@ def entry(event: Event) -> Entry:
         _copy(event.resource),
         text,
     )
+
+
+def copies(body: dict[str, Any]) -> dict[str, str | None]:
+    """What the columns beside a body must say; they are for the index, only the body is hashed."""
+    certificate = body.get("certificate") or {}
+    return {
+        **{name: body.get(name) for name in ("event", "decision", "reason", "ref")},
+        **{name: _copy(body.get(name)) for name in ("client_id", "jti", "resource")},
+        "thumbprint": _copy(certificate.get("thumbprint")),
+    }
 
 
 def append(conn: Connection, chain: Chain, entries: Sequence[Entry]) -> Chain:
