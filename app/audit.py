@@ -132,6 +132,30 @@ class RequestRefused(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RequestsRefused(RequestRefused):
+    """The first of many alike that are counted, not recorded one by one; all got its reference."""
+
+    name: ClassVar[str] = "requests.refused"
+
+    alike: tuple[str, ...]
+    """The members in which they are alike; the others are those of the first, or left out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestsCounted(RequestRefused):
+    """How many were refused alike under one reference, the first of them included."""
+
+    name: ClassVar[str] = "requests.counted"
+
+    given_ref: str
+    """The reference they got: that of the entry ``requests.refused``."""
+    count: int
+    first_at: int
+    last_at: int
+    """Seconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TokenPresented(Event):
     """A resource or proxy told which certificate a token came with, and was told whose it is.
 

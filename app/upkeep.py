@@ -30,6 +30,8 @@ REFRESH_INTERVAL = 1.0
 """Seconds between looks at the registry version. Only comfort: every decision checks it anyway."""
 FETCH_INTERVAL = 5.0
 """Seconds between looks at which CRL is due."""
+COUNT_INTERVAL = 5.0
+"""Seconds between looks at which refusals in masses are over, so that their number is recorded."""
 UPKEEP_INTERVAL = 60.0
 """Seconds between looks at key rotation, expired rows and certificates that end."""
 PURGE_BATCH = 1000
@@ -60,11 +62,16 @@ class Upkeep:
             _every(REFRESH_INTERVAL, "registry refresh", self._refresh),
             _every(UPKEEP_INTERVAL, "upkeep", partial(asyncio.to_thread, self._round)),
             _every(FETCH_INTERVAL, "CRL fetch", self._fetch_crls),
+            _every(COUNT_INTERVAL, "refusals", self._count_refusals),
             _every(LOOK_INTERVAL, "bundle refresh", self.bundles.refresh_once),
         ]
 
     async def close(self) -> None:
-        """End what is being fetched."""
+        """Record what was only counted, and end what is being fetched."""
+        try:
+            await self.door.refusals.record(self.door.journal, all_of_them=True)
+        except StoreUnavailable as error:
+            log().error("audit.uncounted", cause=str(error))
         self.door.revocation.close()
         await self.bundles.close()
         await self.crl_fetcher.close()
@@ -81,6 +88,9 @@ class Upkeep:
 
     async def _fetch_crls(self) -> None:
         await self.crl_fetcher.round(self.door.snapshots.current.asked_about("crl"))
+
+    async def _count_refusals(self) -> None:
+        await self.door.refusals.record(self.door.journal)
 
     def sign_off_last(self) -> None:
         """Sign what was recorded last; for the end, when the journal has written all it had."""

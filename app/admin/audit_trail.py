@@ -33,7 +33,7 @@ class Follower:
         """The entries that appeared since the last look, oldest first."""
         since = max(self._newest - OVERLAP_MS, 0)
         with self._desk.db.read() as conn:
-            rows = audit.search(conn, since_ms=since, count=AT_ONCE)
+            rows = audit.search(conn, audit.Wanted(since_ms=since), count=AT_ONCE)
         fresh = [row for row in rows if (row.writer, row.seq) not in self._seen]
         self._remember(fresh)
         yield from fresh

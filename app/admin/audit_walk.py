@@ -55,6 +55,8 @@ class StreamWalk:
         self.writer = writer
         self.last = Head(begin.seq - 1, begin.hash)
         """The last entry taken."""
+        self._doubted = False
+        """The last entry is not genuine, so that what follows it says nothing."""
         self.begins_anew = 0
         """Entries that say a chain of checkpoints was begun."""
 
@@ -67,7 +69,7 @@ class StreamWalk:
         genuine = audit.link(row.prev, row.writer, row.seq, row.at_ms, row.body) == row.hash
         if not genuine:
             yield self._not_genuine(row)
-        elif row.seq == expected and row.prev != head:
+        elif row.seq == expected and row.prev != head and not self._doubted:
             detail = "does not follow from the entry before it"
             yield self._fault("unchained", row.seq, row.at_ms, detail)
         if genuine and (copies := _wrong_copies(row)):
@@ -75,7 +77,7 @@ class StreamWalk:
             yield self._fault("relabelled", row.seq, row.at_ms, detail)
         if row.event == "checkpoints.begun":
             self.begins_anew += 1
-        self.last = Head(row.seq, row.hash)
+        self.last, self._doubted = Head(row.seq, row.hash), not genuine
 
     def _not_genuine(self, row: AuditRow) -> Fault:
         for distance in range(1, NEAR + 1):

@@ -142,7 +142,8 @@ async def settle(door: Door, asking: Asking, decide: Callable[[Judge], Decision]
     sought: set[Hashable] = set()
     while True:
         try:
-            return await door.journal.settle(partial(_decided, door, asking, sought, decide))
+            taking = partial(_decided, door, asking, sought, decide)
+            return await door.refusals.settle(door.journal, taking)
         except Wanted as wanted:
             sought.add(wanted.key)
             await wanted.fetch(door, asking.presented)

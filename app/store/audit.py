@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import ColumnElement, Connection, Select, select, tuple_
 
 from app.audit import Event, canonical
 from app.clock import now_ms
@@ -154,28 +154,77 @@ def find_ref(conn: Connection, ref: str) -> AuditRow | None:
     return found[0] if found else None
 
 
-def search(
-    conn: Connection,
-    *,
-    client_id: str | None = None,
-    thumbprint: str | None = None,
-    jti: str | None = None,
-    decision: str | None = None,
-    since_ms: int | None = None,
-    count: int = 100,
-) -> Sequence[AuditRow]:
-    """The last entries that match every given member, oldest first."""
-    query = select(audit)
-    wanted = {"client_id": client_id, "thumbprint": thumbprint, "jti": jti}
-    for name, value in wanted.items():
-        if value is not None:
-            query = query.where(audit.c[name] == _copy(value))
-    if decision is not None:
-        query = query.where(audit.c.decision == decision)
-    if since_ms is not None:
-        query = query.where(audit.c.at_ms >= since_ms)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What an entry must be to be found; None: whatever it is there."""
+
+    client_id: str | None = None
+    thumbprint: str | None = None
+    jti: str | None = None
+    resource: str | None = None
+    decision: str | None = None
+    reason: str | None = None
+    event: str | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
+    """Not older than the one, older than the other."""
+    words: tuple[str, ...] = ()
+    """Pieces of the stored body as spelled there; SQLite takes ``A`` for ``a``. Slow: each body is
+    read, so bound it by dates."""
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """The same in SQL of both dialects."""
+        columns = ("client_id", "thumbprint", "jti", "resource", "decision", "reason", "event")
+        found = [
+            audit.c[name] == _copy(value)
+            for name in columns
+            if (value := getattr(self, name)) is not None
+        ]
+        if self.since_ms is not None:
+            found.append(audit.c.at_ms >= self.since_ms)
+        if self.until_ms is not None:
+            found.append(audit.c.at_ms < self.until_ms)
+        # Pieces of text, no JSON functions: those refuse some bodies, and differ by database.
+        return found + [audit.c.body.contains(word, autoescape=True) for word in self.words]
+
+
+EVERYTHING = Wanted()
+
+
+def search(conn: Connection, wanted: Wanted = EVERYTHING, count: int = 100) -> Sequence[AuditRow]:
+    """The last entries that are as wanted, oldest first."""
+    query = select(audit).where(*wanted.conditions())
     query = query.order_by(audit.c.at_ms.desc(), audit.c.writer, audit.c.seq.desc())
     return _rows(conn, query.limit(count))[::-1]
+
+
+def dated_before(conn: Connection, at_ms: int | None, steps: int) -> int | None:
+    """The date of the entry that many steps back in time from here; None: it goes not so far."""
+    query = select(audit.c.at_ms).order_by(audit.c.at_ms.desc())
+    if at_ms is not None:
+        query = query.where(audit.c.at_ms < at_ms)
+    return conn.execute(query.offset(steps).limit(1)).scalar()
+
+
+class Place(NamedTuple):
+    """Where one entry stands among all of them, in order of time."""
+
+    at_ms: int
+    writer: str
+    seq: int
+
+
+def following(
+    conn: Connection, wanted: Wanted, behind: Place | None, count: int
+) -> Sequence[AuditRow]:
+    """The next entries that are as wanted, in order of time, stream and number."""
+    query = select(audit).where(*wanted.conditions())
+    if behind is not None:
+        order = tuple_(audit.c.at_ms, audit.c.writer, audit.c.seq)
+        # The first condition is what lets both databases begin where the index says.
+        query = query.where(audit.c.at_ms >= behind.at_ms, order > tuple_(*behind))
+    query = query.order_by(audit.c.at_ms, audit.c.writer, audit.c.seq)
+    return _rows(conn, query.limit(count))
 
 
 def _rows(conn: Connection, query: Select[Any]) -> list[AuditRow]:

@@ -19,7 +19,7 @@ def stream(conn: Connection, writer: str) -> Sequence[AuditRow]:
 
 def longest(conn: Connection) -> str:
     """The stream with most entries."""
-    writers = conn.execute(select(table.c.writer)).scalars().all()
+    writers: list[str] = list(conn.execute(select(table.c.writer)).scalars())
     return max(set(writers), key=writers.count)
 
 

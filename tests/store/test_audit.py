@@ -115,8 +115,8 @@ def test_search_and_tail_are_in_order_of_time(db: Database) -> None:
         for name in ("a", "b", "a", "c"):
             chain = audit.append(conn, chain, [audit.entry(refusal(client_id=name))])
         assert [row.client_id for row in audit.tail(conn, 3)] == ["b", "a", "c"]
-        assert [row.seq for row in audit.search(conn, client_id="a")] == [1, 3]
-        assert [row.seq for row in audit.search(conn, client_id="a", count=1)] == [3]
-        assert len(audit.search(conn, thumbprint="thumb", decision="refused")) == 4
-        assert audit.search(conn, decision="issued") == []
-        assert audit.search(conn, since_ms=audit.tail(conn, 1)[0].at_ms + 1) == []
+        assert [row.seq for row in audit.search(conn, audit.Wanted(client_id="a"))] == [1, 3]
+        assert [row.seq for row in audit.search(conn, audit.Wanted(client_id="a"), count=1)] == [3]
+        assert len(audit.search(conn, audit.Wanted(thumbprint="thumb", decision="refused"))) == 4
+        assert audit.search(conn, audit.Wanted(decision="issued")) == []
+        assert audit.search(conn, audit.Wanted(since_ms=audit.tail(conn, 1)[0].at_ms + 1)) == []
