@@ -371,3 +371,14 @@ class AuditCut(OperatorEvent):
     """Older entries were removed; `details` say before when, how many, and where they were kept."""
 
     name: ClassVar[str] = "audit.cut"
+
+
+def _events(kind: type[Event]) -> dict[str, type[Event]]:
+    found = {kind.name: kind} if "name" in vars(kind) else {}
+    for each in kind.__subclasses__():
+        found |= _events(each)
+    return found
+
+
+EVENTS = {name: kind for name, kind in _events(Event).items() if kind is not Event}
+"""Every event by its name."""

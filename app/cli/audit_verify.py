@@ -1,7 +1,5 @@
 """``certbound audit verify`` and ``checkpoint``: is the trail what was written?"""
 
-import sys
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +12,7 @@ from app.admin.audit_verify import verify as verify_trail
 from app.admin.audit_walk import Fault
 from app.cli.dates import until
 from app.cli.desk import desk_of
+from app.cli.meter import Meter
 from app.cli.page import REFUSED, Page
 from app.cli.session import Session
 from app.cli.verb import verb
@@ -37,30 +36,6 @@ Export = Annotated[
         show_default=False,
     ),
 ]
-
-
-class Meter:
-    """How far a long reading has come, on standard error if that is a terminal, once a second."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._next = time.monotonic() + 1
-        self._shown = False
-
-    def show(self, done: int, of: int) -> None:
-        """Called as often as wanted."""
-        if not sys.stderr.isatty() or time.monotonic() < self._next:
-            return
-        self._next = time.monotonic() + 1
-        self._shown = True
-        sys.stderr.write(f"\r{self._what}: {done:,} of {of:,}")
-        sys.stderr.flush()
-
-    def clear(self) -> None:
-        """Leave the line to what comes."""
-        if self._shown:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
 
 
 def register(commands: typer.Typer) -> None:

@@ -6,9 +6,9 @@ raises `TrailAltered` and writes nothing. Any number of processes may do this at
 writes the next number, and the others find it done.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from app.audit import CheckpointsBegun
+from app.audit import CheckpointsBegun, Event
 from app.keys import checkpoint as checkpoints_of
 from app.keys.checkpoint import Checkpoint, Heads, authentic_kids
 from app.keys.fold import Fold
@@ -69,19 +69,23 @@ class SignOff:
         except _Overtaken:
             return None
 
-    def write_cut(
-        self, conn: Transaction, now: int, begins: Heads, *, first: int | None, before_ms: int
-    ) -> Checkpoint:
-        """Sign, in the caller's transaction, where the streams begin from now on.
+    def cut(self, now: int, begins: Heads, *, before_ms: int, act: Event) -> Checkpoint | None:
+        """Sign where these streams begin from now on, and record the act; None as `write`.
 
-        `first` is the oldest checkpoint to remain; None: the one that this makes. Raises as `due`,
-        and `TrailAltered` where another process wrote a checkpoint meanwhile.
+        Removes nothing: what stands before may be removed once this returned. Raises as `due`.
         """
-        heads = self._current(conn)
-        number = self._number()
-        self._fold.begins = {**self._fold.begins, **begins}
-        draft = self._draft(now, "cut", heads, first or number, before_ms)
-        return self._keep(conn, draft)
+        try:
+            with self.db.begin() as conn:
+                if checkpoints.newest(conn) is None:
+                    raise TrailAltered("no checkpoint is here")
+                audit.append_admin(conn, act)
+                heads = self._current(conn)
+                first = checkpoints.first_since(conn, before_ms // 1000) or self._number()
+                draft = self._draft(now, "cut", heads, first, before_ms)
+                draft = replace(draft, begins={**draft.begins, **begins})
+                return self._keep(conn, draft)
+        except _Overtaken:
+            return None
 
     def _write(self, conn: Transaction, now: int, kind: Kind) -> Checkpoint | None:
         first_ever = checkpoints.newest(conn) is None

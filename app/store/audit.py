@@ -130,11 +130,15 @@ def append_admin(conn: Connection, event: Event) -> None:
     append(conn, resume(conn, ADMIN), [entry(event)])
 
 
-def resume(conn: Connection, writer: str) -> Chain:
-    """Where the stored stream stands; a stream without entries stands at its beginning."""
+def resume(conn: Connection, writer: str, known: Chain | None = None) -> Chain:
+    """Where the stored stream stands; a stream without entries stands at its beginning.
+
+    `known` is where its writer knows it to have stood: entries may have been cut since.
+    """
     query = select(audit.c.seq, audit.c.hash).where(audit.c.writer == writer)
     last = conn.execute(query.order_by(audit.c.seq.desc()).limit(1)).one_or_none()
-    return Chain(writer, last.seq, last.hash) if last else Chain(writer)
+    stored = Chain(writer, last.seq, last.hash) if last else Chain(writer)
+    return known if known is not None and known.seq > stored.seq else stored
 
 
 def link(prev: bytes, writer: str, seq: int, at_ms: int, body: str) -> bytes:
