@@ -148,7 +148,7 @@ def link(prev: bytes, writer: str, seq: int, at_ms: int, body: str) -> bytes:
 
 def tail(conn: Connection, count: int) -> Sequence[AuditRow]:
     """The last entries of all streams, oldest first."""
-    query = select(audit).order_by(audit.c.at_ms.desc(), audit.c.writer, audit.c.seq.desc())
+    query = select(audit).order_by(audit.c.at_ms.desc(), audit.c.writer.desc(), audit.c.seq.desc())
     return _rows(conn, query.limit(count))[::-1]
 
 
@@ -198,7 +198,7 @@ EVERYTHING = Wanted()
 def search(conn: Connection, wanted: Wanted = EVERYTHING, count: int = 100) -> Sequence[AuditRow]:
     """The last entries that are as wanted, oldest first."""
     query = select(audit).where(*wanted.conditions())
-    query = query.order_by(audit.c.at_ms.desc(), audit.c.writer, audit.c.seq.desc())
+    query = query.order_by(audit.c.at_ms.desc(), audit.c.writer.desc(), audit.c.seq.desc())
     return _rows(conn, query.limit(count))[::-1]
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import update
 
 from app.admin.audit_cut import cut
 from app.admin.problem import Problem
+from app.audit import canonical
 from app.store import audit
 from app.store.audit import Wanted
 from app.store.engine import Database
@@ -98,7 +99,7 @@ def test_what_goes_is_kept_in_a_file(trail: Trail, tmp_path: Path) -> None:
         assert kept[-1]["hash"] == stream(conn, "a")[0].prev.hex()
     head = bytes(32)
     for line in kept:
-        body = audit.canonical(line["body"]).decode()
+        body = canonical(line["body"]).decode()
         head = audit.link(head, "a", line["seq"], line["at_ms"], body)
         assert head.hex() == line["hash"]
 
