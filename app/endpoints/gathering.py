@@ -28,9 +28,10 @@ PER_KEY = 10
 """Refusals alike that are recorded one by one per minute: enough to see a client try again."""
 WINDOW = 60.0
 SINGLES = Bucket(1000, 0.5)
-"""Entries of single refusals: so many at once (1 MB), then 30 a minute (40 MB a day)."""
+"""Entries of single refusals: so many at once (0.7 MB), then 30 a minute (30 MB a day)."""
 OPENINGS = Bucket(200, 0.25)
-"""Groups of one client and certificate: so many at once, then 15 a minute of two entries each."""
+"""Groups of one client and certificate: so many at once, then 15 a minute of two entries each
+(another 30 MB a day)."""
 LONGEST = 900.0
 """Seconds after which a group that goes on is closed, its number recorded, and begun anew."""
 MAX_TALLIES = 10_000
