@@ -54,9 +54,10 @@ class SignOff:
         """
         with self.db.read() as conn:
             last = checkpoints.newest(conn)
-        if last is not None and 0 <= now - last.at < INTERVAL:
-            return None
-        return self.write(now)
+            is_fresh = last is not None and 0 <= now - last.at < INTERVAL
+            if is_fresh and self._fold.last is None:
+                self._current(conn)  # a process that starts looks at once
+        return None if is_fresh else self.write(now)
 
     def write(self, now: int, *, kind: Kind = "heads") -> Checkpoint | None:
         """A checkpoint now; None where nothing moved since the last, or another process was first.
