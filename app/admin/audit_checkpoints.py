@@ -14,6 +14,17 @@ from app.keys.sign_off import SignOff, TrailAltered
 from app.store import checkpoints
 
 
+def begin(desk: Desk, sealing_key: SealingKey) -> None:
+    """Sign the first checkpoint, so that an audit is signed from its beginning; else nothing.
+
+    Raises `SealingError`.
+    """
+    with desk.db.read() as conn:
+        if checkpoints.newest(conn) is not None:
+            return
+    SignOff(desk.db, sealing_key, desk.settings.issuer, desk.actor).write(clock.now())
+
+
 def sign_whole(desk: Desk) -> Checkpoint:
     """A checkpoint of every stream, signed now.
 

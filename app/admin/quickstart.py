@@ -20,7 +20,6 @@ from app.clients.methods import tls_client_auth
 from app.config import Settings
 from app.keys.rotate import ensure_keys
 from app.keys.seal import SealingError, SealingKey, make_sealing_key
-from app.keys.sign_off import TrailAltered
 from app.pki.check import CertificateFacts
 
 CLIENT_ID = "bot"
@@ -134,11 +133,9 @@ def _signing_keys(desk: Desk) -> Part:
             clock.now(),
             actor=desk.actor,
         )
-        audit_checkpoints.sign_off_of(desk).due(clock.now())
+        audit_checkpoints.begin(desk, sealing_key)
     except SealingError as error:
         raise unsealed(error, desk.settings) from error
-    except TrailAltered as error:
-        raise audit_checkpoints.altered(error) from error
     return Part("signing keys", desk.settings.signing_algorithm, made=bool(done))
 
 

@@ -27,12 +27,11 @@ def busy(server: Running, count: int = 5) -> None:
 
 def test_everything_is_signed_when_the_server_ended(home: Path) -> None:
     """Nothing is left for a later checkpoint, and the next server goes on from there."""
-    for _ in range(2):
+    for streams in (2, 3):
         with running(home) as server:
             busy(server)
         found = done(home, "audit", "verify")
-        assert (found["intact"], found["unsigned"]) == (True, 0)
-    assert found["streams"] == 3
+        assert (found["intact"], found["unsigned"], found["streams"]) == (True, 0, streams)
 
 
 def test_what_was_recorded_before_a_kill_verifies(home: Path) -> None:
@@ -64,7 +63,7 @@ def test_a_server_does_not_sign_over_what_was_altered(home: Path) -> None:
     found = call(home, "audit", "verify", "--json").json
     assert not found["intact"]
     assert {problem["writer"] for problem in found["problems"]} == {stream}
-    assert found["unsigned"] > 10
+    assert found["unsigned"] >= 10
 
 
 def test_a_flood_of_refusals_leaves_few_entries(home: Path) -> None:

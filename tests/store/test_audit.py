@@ -61,6 +61,15 @@ def test_a_fork_of_a_stream_is_refused(db: Database) -> None:
         audit.append(conn, audit.Chain("w"), [audit.entry(refusal())])
 
 
+def test_a_stream_whose_entries_were_cut_goes_on(db: Database) -> None:
+    """Its writer knows where it stood; what is stored beyond that counts more."""
+    with db.begin() as conn:
+        known = audit.Chain("w", 7, b"7" * 32)
+        assert audit.resume(conn, "w", known) == known
+        further = audit.append(conn, known, [audit.entry(refusal())] * 2)
+        assert audit.resume(conn, "w", known) == further
+
+
 def test_operators_share_one_stream(db: Database) -> None:
     """Eight at once, in transactions of their own: one chain without gaps."""
 
