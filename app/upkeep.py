@@ -100,10 +100,15 @@ class Upkeep:
             log().error("audit.unsigned", cause=str(error))
 
     def _sign_off(self) -> None:
+        """Sign the audit; whatever is wrong with it stops nothing else."""
         try:
             self.sign_off.due(clock.now())
         except TrailAltered as error:
             log().error("audit.altered", cause=str(error), do_this="certbound audit verify")
+        except StoreUnavailable as error:
+            log().warning("store.unavailable", during="sign-off", cause=repr(error))
+        except Exception as error:  # noqa: BLE001 - keys rotate and rows expire all the same
+            log().exception("upkeep.failed", during="sign-off", exc_info=error)
 
     def _round(self) -> None:
         # First: the key that signed the checkpoint before may be forgotten further down.

@@ -71,6 +71,21 @@ def verify(
         StoreUnavailable: the database does not answer.
 
     """
+    while True:
+        cut = _last_cut(desk)
+        verdict = _verified(desk, since, progress)
+        if _last_cut(desk) == cut:
+            return verdict
+
+
+def _last_cut(desk: Desk) -> int:
+    """Somebody may cut the audit while it is read; then it is read again."""
+    with desk.db.read() as conn:
+        row = checkpoints.newest(conn, ("cut",))
+    return row.number if row is not None else 0
+
+
+def _verified(desk: Desk, since: Checkpoint | None, progress: Progress) -> Verdict:
     verdict = Verdict()
     chain = _Chain(desk, verdict, since)
     chain.follow()

@@ -147,8 +147,15 @@ class SignOff:
                 if begin is not None and begin.seq > seq:
                     continue  # removed by a cut
                 if stored.get((writer, seq)) != known[writer].hash:
+                    self._require_newest(conn)
                     raise TrailAltered(f"entry {seq} of stream {writer} is not what was signed")
         return heads
+
+    def _require_newest(self, conn: Transaction) -> None:
+        """Between two statements of ours somebody may have cut: that is no alteration."""
+        newest, last = checkpoints.newest(conn), self._fold.last
+        if newest is not None and last is not None and newest.number > last.number:
+            raise _Overtaken
 
     def _catch_up(self, conn: Transaction) -> None:
         """Read the checkpoints that others wrote since; from the last whole one the first time."""
