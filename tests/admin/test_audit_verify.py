@@ -1,11 +1,15 @@
 """Whatever somebody with the database changes in the audit, verifying says what and where."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy.exc import SQLAlchemyError
 
+from app import clock
+from app.admin.audit_cut import cut
 from app.admin.audit_verify import CHECKPOINTS, verify
 from app.jose.jwt import Signer
 from app.keys import checkpoint as checkpoints_of
@@ -343,3 +347,30 @@ def test_how_far_it_has_come_is_told(trail: Trail) -> None:
     assert told[-1] == (verdict.entries, verdict.entries)
     with trail.db.read() as conn:
         assert conn.execute(select(audit_checkpoints.c.number)).scalars().all() == [1, 2, 3]
+
+
+def test_processes_at_once_sign_one_chain(trail: Trail) -> None:
+    """While four sign and append at once and somebody cuts, nothing is taken for an alteration."""
+    failures: list[Exception] = []
+
+    def process(name: str) -> None:
+        chain, signer = Chain(name), trail.signer()
+        try:
+            for number in range(10):
+                with trail.db.begin() as conn:
+                    chain = audit.append(conn, chain, [audit.entry(refusal())])
+                signer.write(trail.now + number)
+        except (TrailAltered, SQLAlchemyError) as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=process, args=(f"p{number}",)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    before_ms = clock.now_ms() + 1
+    cut(trail.desk, before_ms, export=None, without_export=True, anyway=False)
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert trail.faults() == []
+    with trail.db.read() as conn:
+        assert stream(conn, "a") == []
