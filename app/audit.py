@@ -28,14 +28,21 @@ class CertificateEvidence:
     """The presented certificate as the audit names it. Whether it was trusted is said elsewhere."""
 
     thumbprint: str
+    """``x5t#S256``: SHA-256 of the DER, base64url."""
     subject: str | None = None
+    """By RFC 4514, as is the issuer; of a refused one cut to 500 characters."""
     issuer: str | None = None
+    """Who the certificate says issued it."""
     serial: str | None = None
+    """Hexadecimal."""
     not_after: int | None = None
+    """Its end, in seconds since the epoch, as all dates in a body."""
     trust_set: str | None = None
     """The trust set whose anchor vouched for it; None for registered or refused certificates."""
     tls_version: str | None = None
+    """Of the connection it came on."""
     cipher: str | None = None
+    """Of the same."""
     termination: str = "direct"
     """Where TLS ended: ``direct``, a proxy's registered name, or ``reported``: a resource says so."""
 
@@ -49,11 +56,17 @@ class Event:
     decision: str = "done"
     """``issued``, ``refused``, ``accepted`` (a token, from its holder) or ``done`` (an act)."""
     reason: str | None = None
+    """Why it was refused, a word of docs/refused.md."""
     ref: str | None = None
+    """The `error_ref` that the answer gave."""
     client_id: str | None = None
+    """The client; of a refusal the one that was claimed."""
     certificate: CertificateEvidence | None = None
+    """The certificate concerned; its members below."""
     jti: str | None = None
+    """The token concerned."""
     resource: str | None = None
+    """The resource concerned."""
 
     @property
     def thumbprint(self) -> str | None:
@@ -112,10 +125,15 @@ class FindingRecord:
     """One check of a refused request, as `explain` shows it."""
 
     check: str
+    """What was looked at."""
     seen: str
+    """What was there; empty where many differ in it."""
     expected: str = ""
+    """What should have been."""
     action: str = ""
+    """What to do."""
     reason: str | None = None
+    """Set where this check refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +147,32 @@ class RequestRefused(Event):
     status: int
     method: str | None = None
     findings: tuple[FindingRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestsRefused(RequestRefused):
+    """The first of many alike that are counted, not recorded one by one; all got its reference."""
+
+    name: ClassVar[str] = "requests.refused"
+
+    alike: tuple[str, ...]
+    """The members in which they are alike; the others are those of the first, or left out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestsCounted(RequestRefused):
+    """How many were refused alike under one reference, the first of them included."""
+
+    name: ClassVar[str] = "requests.counted"
+
+    given_ref: str
+    """The reference they got: that of the entry ``requests.refused``."""
+    count: int
+    """How many."""
+    first_at: int
+    """When the first was refused."""
+    last_at: int
+    """When the last was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +208,9 @@ class OperatorEvent(Event):
     """Something an operator did with a command; `actor` is the operating-system account."""
 
     actor: str
+    """The operating-system account, or `server`. A claim, not a proof."""
     details: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """What was done, by names of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -347,3 +393,28 @@ class KeyRemoved(OperatorEvent):
     """A retired signing key left the key set."""
 
     name: ClassVar[str] = "key.removed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointsBegun(OperatorEvent):
+    """The first checkpoint of this trail was signed. A second such entry means that it was redone."""
+
+    name: ClassVar[str] = "checkpoints.begun"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditCut(OperatorEvent):
+    """Older entries were removed; `details` say before when, how many, and where they were kept."""
+
+    name: ClassVar[str] = "audit.cut"
+
+
+def _events(kind: type[Event]) -> dict[str, type[Event]]:
+    found = {kind.name: kind} if "name" in vars(kind) else {}
+    for each in kind.__subclasses__():
+        found |= _events(each)
+    return found
+
+
+EVENTS = {name: kind for name, kind in _events(Event).items() if kind is not Event}
+"""Every event by its name."""

@@ -31,6 +31,7 @@ from app.jose.fetch import RemoteKeys
 from app.keys import rotate
 from app.keys.ring import KeyRing
 from app.keys.seal import SealingKey
+from app.keys.sign_off import SignOff
 from app.ops import listener as ops_listener
 from app.ops.face import Face
 from app.ops.figures import LastFigures
@@ -167,6 +168,7 @@ def open_house(settings: Settings) -> House:
         sealing_key,
         Bundles(database, door.bundle_rows, documents),
         CrlFetcher.over(documents, revocation, partial(deliver, database)),
+        SignOff(database, sealing_key, settings.issuer, "server"),
     )
     return House(door, create_app(door), database, upkeep)
 
@@ -234,6 +236,7 @@ async def _serve(house: House, settings: Settings, announce: Announce) -> None:
         await stack.enter_async_context(
             ops_listener.listening(face.app(), settings.ops_host, settings.ops_port)
         )
+        stack.callback(house.upkeep.sign_off_last)
         door.journal.start()
         stack.callback(door.journal.close, settings.shutdown_timeout)
         door.lookups.start()

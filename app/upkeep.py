@@ -1,4 +1,4 @@
-"""What a server does beside answering: follow the registry, rotate, fetch, forget, warn.
+"""What a server does beside answering: follow the registry, rotate, sign off, fetch, forget, warn.
 
 Every kind of work runs on its own clock and fails alone: a failure is logged and tried again.
 None of it decides anything. A decision that meets material too old fails closed by itself.
@@ -18,6 +18,7 @@ from app.config import Settings
 from app.endpoints.door import Door
 from app.keys import rotate
 from app.keys.seal import SealingKey
+from app.keys.sign_off import SignOff, TrailAltered
 from app.pki.anchors import TrustSet
 from app.pki.crl import LoadedCrl
 from app.pki.crl_fetch import CrlFetcher
@@ -31,6 +32,8 @@ REFRESH_INTERVAL = 1.0
 """Seconds between looks at the registry version. Only comfort: every decision checks it anyway."""
 FETCH_INTERVAL = 5.0
 """Seconds between looks at which CRL is due."""
+COUNT_INTERVAL = 5.0
+"""Seconds between looks at which refusals in masses are over, so that their number is recorded."""
 UPKEEP_INTERVAL = 60.0
 """Seconds between looks at key rotation, expired rows and certificates that end."""
 PURGE_BATCH = 1000
@@ -53,6 +56,7 @@ class Upkeep:
     sealing_key: SealingKey
     bundles: Bundles
     crl_fetcher: CrlFetcher
+    sign_off: SignOff
     told: set[tuple[str, ...]] = field(default_factory=set)
     """What the log was told of CRLs, so that it is told once."""
 
@@ -62,11 +66,16 @@ class Upkeep:
             _every(REFRESH_INTERVAL, "registry refresh", self._refresh),
             _every(UPKEEP_INTERVAL, "upkeep", partial(asyncio.to_thread, self._round)),
             _every(FETCH_INTERVAL, "CRL fetch", self._fetch_crls),
+            _every(COUNT_INTERVAL, "refusals", self._count_refusals),
             _every(LOOK_INTERVAL, "bundle refresh", self.bundles.refresh_once),
         ]
 
     async def close(self) -> None:
-        """End what is being fetched."""
+        """Record what was only counted, and end what is being fetched."""
+        try:
+            await self.door.refusals.record(self.door.journal, all_of_them=True)
+        except StoreUnavailable as error:
+            log().error("audit.uncounted", cause=str(error))
         self.door.revocation.close()
         await self.bundles.close()
         await self.crl_fetcher.close()
@@ -84,7 +93,30 @@ class Upkeep:
     async def _fetch_crls(self) -> None:
         await self.crl_fetcher.round(self.door.snapshots.current.asked_about("crl"))
 
+    async def _count_refusals(self) -> None:
+        await self.door.refusals.record(self.door.journal)
+
+    def sign_off_last(self) -> None:
+        """Sign what was recorded last; for the end, when the journal has written all it had."""
+        try:
+            self.sign_off.write(clock.now())
+        except (TrailAltered, StoreUnavailable) as error:
+            log().error("audit.unsigned", cause=str(error))
+
+    def _sign_off(self) -> None:
+        """Sign the audit; whatever is wrong with it stops nothing else."""
+        try:
+            self.sign_off.due(clock.now())
+        except TrailAltered as error:
+            log().error("audit.altered", cause=str(error), do_this="certbound audit verify")
+        except StoreUnavailable as error:
+            log().warning("store.unavailable", during="sign-off", cause=repr(error))
+        except Exception as error:  # noqa: BLE001 - keys rotate and rows expire all the same
+            log().exception("upkeep.failed", during="sign-off", exc_info=error)
+
     def _round(self) -> None:
+        # First: the key that signed the checkpoint before may be forgotten further down.
+        self._sign_off()
         now = clock.now()
         rotate.upkeep(
             self.database,

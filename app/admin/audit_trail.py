@@ -18,7 +18,7 @@ AT_ONCE = 10_000
 def tail(desk: Desk, count: int, client_id: str | None = None) -> Sequence[AuditRow]:
     """The last entries of all writers, or those of them about one client, oldest first."""
     with desk.db.read() as conn:
-        return audit.search(conn, client_id=client_id, count=count)
+        return audit.search(conn, audit.Wanted(client_id=client_id), count)
 
 
 class Follower:
@@ -35,7 +35,8 @@ class Follower:
         """The entries that appeared since the last look, oldest first."""
         since = max(self._newest - OVERLAP_MS, 0)
         with self._desk.db.read() as conn:
-            rows = audit.search(conn, client_id=self._client_id, since_ms=since, count=AT_ONCE)
+            wanted = audit.Wanted(client_id=self._client_id, since_ms=since)
+            rows = audit.search(conn, wanted, count=AT_ONCE)
         fresh = [row for row in rows if (row.writer, row.seq) not in self._seen]
         self._remember(fresh)
         yield from fresh

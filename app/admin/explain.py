@@ -2,17 +2,21 @@
 
 import json
 import re
+from dataclasses import dataclass
 from typing import Any
 
 from app.admin.desk import Desk
 from app.admin.problem import Problem
+from app.audit import RequestsCounted, RequestsRefused
 from app.clients.model import Client, from_rows
 from app.jose.strict_json import parse_object
 from app.store import audit, clients, credentials
-from app.store.audit import AuditRow
+from app.store.audit import AuditRow, Wanted
 
 _MAX_ANSWER = 4096
 """Octets of a pasted answer; ours have some 200."""
+_COUNTED_WITHIN_MS = 3_600_000
+"""A group of refusals is counted for a quarter of an hour; a database may be away for as long."""
 REF = re.compile(r"[0-9a-z]{8,64}")
 """The shape of an `error_ref`; our own have 16 characters."""
 
@@ -61,6 +65,36 @@ def client_of(desk: Desk, row: AuditRow) -> Client | None:
     with desk.db.read() as conn:
         found = clients.find(conn, row.client_id)
         return from_rows(found, credentials.of_client(conn, row.client_id)) if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Refusals that got one reference. `count` is None while they are still being counted."""
+
+    alike: tuple[str, ...]
+    count: int | None = None
+    first_at: int | None = None
+    last_at: int | None = None
+
+
+def together(desk: Desk, row: AuditRow) -> Together | None:
+    """Whether this entry stands for many refusals, and how many; None: for one."""
+    body = body_of(row)
+    if row.event != RequestsRefused.name or row.ref is None:
+        return None
+    alike = tuple(map(str, body.get("alike", ())))
+    wanted = Wanted(
+        event=RequestsCounted.name,
+        since_ms=row.at_ms,
+        until_ms=row.at_ms + _COUNTED_WITHIN_MS,
+        words=(f'"given_ref":"{row.ref}"',),
+    )
+    with desk.db.read() as conn:
+        found = audit.search(conn, wanted, count=1)
+    if not found:
+        return Together(alike)
+    counted = body_of(found[0])
+    return Together(alike, counted["count"], counted["first_at"], counted["last_at"])
 
 
 def body_of(row: AuditRow) -> dict[str, Any]:

@@ -1,7 +1,11 @@
-"""Files that an operator names: read with a size cap, refused with a sentence."""
+"""Files that an operator names: read with a size cap, made anew, refused with a sentence."""
 
+import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from app.admin.problem import Kind, Problem
 
@@ -45,3 +49,26 @@ def read(path: Path, *, at_most: int = MAX_FILE) -> bytes:
     if not data:
         raise Problem(f"{path} is empty", seen="0 octets", kind=Kind.ENVIRONMENT)
     return data
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that was not there, for its owner alone; on disk when the block ends.
+
+    Raises:
+        Problem: it exists, or cannot be made or written.
+
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(descriptor)
+    except OSError as error:
+        raise Problem(
+            f"{path} cannot be written",
+            seen=(error.strerror or type(error).__name__).lower(),
+            expected="a name that is not taken, in a directory that may be written",
+            kind=Kind.ENVIRONMENT,
+        ) from error

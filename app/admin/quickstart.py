@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from app import clock
-from app.admin import authority, clients, database, keys, resources, trust
+from app.admin import audit_checkpoints, authority, clients, database, keys, resources, trust
 from app.admin.authority import Request
 from app.admin.clients import DEFAULT_TRUST, Wishes
 from app.admin.desk import Desk, at_desk
@@ -133,6 +133,7 @@ def _signing_keys(desk: Desk) -> Part:
             clock.now(),
             actor=desk.actor,
         )
+        audit_checkpoints.begin(desk, sealing_key)
     except SealingError as error:
         raise unsealed(error, desk.settings) from error
     return Part("signing keys", desk.settings.signing_algorithm, made=bool(done))

@@ -25,7 +25,7 @@ def thumbprint_of(text: str) -> str:
         return base64.urlsafe_b64encode(octets).rstrip(b"=").decode("ascii")
     if _BASE64URL.fullmatch(text):
         return text.rstrip("=")
-    if Path(text).is_file():
+    if _is_file(text):
         return thumbprint(read_chain(Path(text))[0])
     raise Problem(
         "this is no thumbprint",
@@ -34,3 +34,10 @@ def thumbprint_of(text: str) -> str:
         "digits with or without colons, or a certificate file",
         action="certbound client cert list ID",
     )
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # too long for a name, or with a NUL in it
+        return False

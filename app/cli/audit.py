@@ -8,6 +8,7 @@ import typer
 from app.admin import sprawl as admin_sprawl
 from app.admin.audit_trail import Follower, tail
 from app.admin.sprawl import Held
+from app.cli import audit_cut, audit_export, audit_incident, audit_search, audit_verify
 from app.cli.dates import until
 from app.cli.desk import desk_of
 from app.cli.entries import add_entry, members
@@ -16,6 +17,8 @@ from app.cli.session import Session
 from app.cli.verb import group, verb
 
 commands = group("The audit trail: every token, refusal and operator's act.")
+for each in (audit_search, audit_incident, audit_export, audit_verify, audit_cut):
+    each.register(commands)
 INTERVAL = 1.0
 """Seconds between looks with --follow."""
 

@@ -1,11 +1,13 @@
 """Audit entries as lines and members."""
 
 import json
-from typing import Any
 
 from app import clock
+from app.admin.audit_spelling import members
 from app.cli.page import Page
 from app.store.audit import AuditRow
+
+__all__ = ["add_entry", "members"]
 
 
 def add_entry(page: Page, row: AuditRow) -> None:
@@ -31,19 +33,6 @@ def add_entry(page: Page, row: AuditRow) -> None:
         by=str(body.get("actor", "")),
         details=_short(details),
     )
-
-
-def members(row: AuditRow) -> dict[str, Any]:
-    """One entry as JSON members; `body` is what was hashed."""
-    return {
-        "writer": row.writer,
-        "seq": row.seq,
-        "at_ms": row.at_ms,
-        "at": clock.iso(row.at_ms // 1000),
-        "body": json.loads(row.body),
-        "prev": row.prev.hex(),
-        "hash": row.hash.hex(),
-    }
 
 
 def _short(details: object) -> str:

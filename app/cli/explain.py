@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from app import clock
-from app.admin.explain import body_of, client_of
+from app.admin.explain import Together, body_of, client_of, together
 from app.admin.explain import explain as find
 from app.cli.desk import desk_of
 from app.cli.entries import members
@@ -28,8 +28,11 @@ def explain(session: Session, ref: Ref) -> Page:
     """Tell what was seen, what was expected and what to do, from the error_ref of a refusal."""
     with desk_of(session) as desk:
         row = find(desk, ref)
-        client = client_of(desk, row)
-    return _page(session, row, client)
+        client, many = client_of(desk, row), together(desk, row)
+    page = _page(session, row, client)
+    if many is not None:
+        _together(page, many)
+    return page
 
 
 def register(app: typer.Typer) -> None:
@@ -66,6 +69,27 @@ def _verdict(page: Page, row: AuditRow, body: Mapping[str, Any]) -> None:
         resource=str(body.get("resource", "")),
         bound_to=str(body.get("bound_to", "")),
     )
+
+
+def _together(page: Page, many: Together) -> None:
+    """What the one reference says of the others that have it."""
+    alike = " and ".join(many.alike)
+    page.members["together"] = {
+        "alike": list(many.alike),
+        "count": many.count,
+        "first_at": many.first_at,
+        "last_at": many.last_at,
+    }
+    if many.count is None or many.first_at is None or many.last_at is None:
+        page.warn("many alike", "still counted, or the server was killed", alike_in=alike)
+    else:
+        page.warn(
+            "many alike",
+            f"{many.count} refusals got this reference",
+            alike_in=alike,
+            first=clock.iso(many.first_at),
+            last=clock.iso(many.last_at),
+        )
 
 
 def _certificate(page: Page, evidence: dict[str, Any]) -> None:

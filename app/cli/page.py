@@ -83,6 +83,8 @@ class Page:
     members: dict[str, Any] = field(default_factory=dict)
     code: int = OK
     lines: list[Line | Pasteable | ShellLine | Block] = field(default_factory=list)
+    silent: bool = False
+    """Everything was printed already."""
 
     def ok(self, label: str, value: str = "", **details: str) -> None:
         """A line that says: good."""
@@ -114,6 +116,8 @@ class Page:
 
     def write(self, stream: TextIO, *, as_json: bool) -> None:
         """Print the page."""
+        if self.silent:
+            return
         if as_json:
             stream.write(_json(self.members))
         else:

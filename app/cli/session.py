@@ -5,7 +5,7 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,6 +72,12 @@ class Session:
         """Print one JSON object on one line, for output that has no end."""
         with _enough(0):
             write_object(sys.stdout, members)
+
+    def emit_lines(self, lines: Iterable[str]) -> None:
+        """Print lines of a form of their own, as they come."""
+        with _enough(0):
+            sys.stdout.writelines(f"{line}\n" for line in lines)
+            sys.stdout.flush()
 
 
 def named_home() -> Path | None:

@@ -151,7 +151,9 @@ async def settle(door: Door, asking: Asking, decide: Callable[[Judge], Decision]
     return await fetching(
         door,
         asking,
-        lambda sought: door.journal.settle(partial(_decided, door, asking, sought, decide)),
+        lambda sought: door.refusals.settle(
+            door.journal, partial(_decided, door, asking, sought, decide)
+        ),
     )
 
 

@@ -11,12 +11,14 @@ from app.audit import (
     CertificateEvidence,
     FindingRecord,
     RequestRefused,
+    RequestsRefused,
     TokenPresented,
     new_ref,
 )
 from app.clients.authentication import Credentials
 from app.clients.key_holders import KeyHolders
 from app.clients.registry import Registry
+from app.endpoints.gathering import Refusals
 from app.errors import (
     Examination,
     Finding,
@@ -98,6 +100,7 @@ class Door:
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
     recorded_holders: Recorded = field(default_factory=Recorded)
     """Of `app.endpoints.forward_auth`."""
+    refusals: Refusals = field(default_factory=Refusals)
 
     def bundle_rows(self) -> Sequence[TrustSetRow]:
         """The trust sets that follow a SPIFFE bundle, as of now."""
@@ -139,8 +142,8 @@ def endpoint(door: Door, route: Route) -> Callable[[Request], Awaitable[Response
                 return await route.handler(door, request)
             except OAuthError as error:
                 refusal = refused(route.path, error, Examination(), _presented(request))
-                await door.journal.settle(lambda _registry: refusal)
-                return answer_refusal(refusal)
+                settled = await door.refusals.settle(door.journal, lambda _registry: refusal)
+                return answer_refusal(settled)
         except StoreUnavailable as error:
             log().error("store.unavailable", endpoint=route.path, cause=repr(error))
             return render(TemporarilyUnavailable())
@@ -158,19 +161,27 @@ async def _unexpected(door: Door, route: Route, cause: Exception) -> Response:
         action="Search the server's log for this reference.",
         reason=Reason.UNAVAILABLE,
     )
-    refusal = refused(route.path, ServerError(finding), Examination(), None)
-    log().exception("request.failed", endpoint=route.path, ref=refusal.event.ref, exc_info=cause)
+    refusal: Decision = refused(route.path, ServerError(finding), Examination(), None)
     try:
-        await door.journal.settle(lambda _registry: refusal)
+        refusal = await door.refusals.settle(door.journal, lambda _registry: refusal)
     except Exception as error:  # noqa: BLE001 - the log has it; the client still gets its answer
         log().error("audit.missed", ref=refusal.event.ref, cause=repr(error))
+    log().exception("request.failed", endpoint=route.path, ref=refusal.event.ref, exc_info=cause)
     return answer_refusal(refusal)
 
 
-def answer_refusal(refusal: Refusal) -> Response:
-    """The answer to a recorded refusal."""
+def answer_refusal(refusal: Decision) -> Response:
+    """The answer to a recorded refusal. Of many alike no log line is written either.
+
+    Raises:
+        TypeError: it is no refusal.
+
+    """
+    if not isinstance(refusal, Refusal):
+        raise TypeError(refusal)
     event = refusal.event
-    log().info(
+    say = log().debug if isinstance(event, RequestsRefused) else log().info
+    say(
         "request.refused",
         endpoint=event.endpoint,
         error=event.error,

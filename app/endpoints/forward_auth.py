@@ -88,7 +88,9 @@ async def forward_auth(door: Door, request: Request) -> Response:
         key = (found.row.jti, found.event.reporter)
         if key in door.recorded_holders:
             return _welcome(found.row)
-    decision = await door.journal.settle(lambda registry: _decide(asked, sight, registry))
+    decision = await door.refusals.settle(
+        door.journal, lambda registry: _decide(asked, sight, registry)
+    )
     if isinstance(decision, Refusal):
         return answer_refusal(decision)
     if not isinstance(decision, Forwarded):

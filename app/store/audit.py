@@ -3,7 +3,8 @@
 A stream belongs to one writer: every journal has its own, named at random; operators' acts go to
 the stream ``admin``. ``hash = SHA-256(prev || writer LF seq LF at_ms LF body)``, numbers in decimal,
 text in UTF-8, prev of the first entry 32 zero bytes. So an edited, removed or reordered entry
-breaks its stream; a cut tail does not show by itself.
+breaks its stream. What a cut tail shows, and a stream written anew as a whole, are the signed
+checkpoints (`app.keys.checkpoint`).
 """
 
 import hashlib
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import ColumnElement, Connection, Select, select, tuple_
 
 from app.audit import CertificateDenied, Event, canonical
 from app.clock import now_ms
@@ -96,6 +97,16 @@ def entry(event: Event) -> Entry:
     )
 
 
+def copies(body: dict[str, Any]) -> dict[str, str | None]:
+    """What the columns beside a body must say; they are for the index, only the body is hashed."""
+    certificate = body.get("certificate") or {}
+    return {
+        **{name: body.get(name) for name in ("event", "decision", "reason", "ref")},
+        **{name: _copy(body.get(name)) for name in ("client_id", "jti", "resource")},
+        "thumbprint": _copy(certificate.get("thumbprint")),
+    }
+
+
 def append(conn: Connection, chain: Chain, entries: Sequence[Entry]) -> Chain:
     """Append to a stream that only this caller writes; where it stands then.
 
@@ -119,11 +130,15 @@ def append_admin(conn: Connection, event: Event) -> None:
     append(conn, resume(conn, ADMIN), [entry(event)])
 
 
-def resume(conn: Connection, writer: str) -> Chain:
-    """Where the stored stream stands; a stream without entries stands at its beginning."""
+def resume(conn: Connection, writer: str, known: Chain | None = None) -> Chain:
+    """Where the stored stream stands; a stream without entries stands at its beginning.
+
+    `known` is where its writer knows it to have stood: entries may have been cut since.
+    """
     query = select(audit.c.seq, audit.c.hash).where(audit.c.writer == writer)
     last = conn.execute(query.order_by(audit.c.seq.desc()).limit(1)).one_or_none()
-    return Chain(writer, last.seq, last.hash) if last else Chain(writer)
+    stored = Chain(writer, last.seq, last.hash) if last else Chain(writer)
+    return known if known is not None and known.seq > stored.seq else stored
 
 
 def link(prev: bytes, writer: str, seq: int, at_ms: int, body: str) -> bytes:
@@ -133,7 +148,7 @@ def link(prev: bytes, writer: str, seq: int, at_ms: int, body: str) -> bytes:
 
 def tail(conn: Connection, count: int) -> Sequence[AuditRow]:
     """The last entries of all streams, oldest first."""
-    query = select(audit).order_by(audit.c.at_ms.desc(), audit.c.writer, audit.c.seq.desc())
+    query = select(audit).order_by(audit.c.at_ms.desc(), audit.c.writer.desc(), audit.c.seq.desc())
     return _rows(conn, query.limit(count))[::-1]
 
 
@@ -151,28 +166,77 @@ def denials(conn: Connection) -> Sequence[str]:
     return conn.execute(query.order_by(audit.c.seq)).scalars().all()
 
 
-def search(
-    conn: Connection,
-    *,
-    client_id: str | None = None,
-    thumbprint: str | None = None,
-    jti: str | None = None,
-    decision: str | None = None,
-    since_ms: int | None = None,
-    count: int = 100,
-) -> Sequence[AuditRow]:
-    """The last entries that match every given member, oldest first."""
-    query = select(audit)
-    wanted = {"client_id": client_id, "thumbprint": thumbprint, "jti": jti}
-    for name, value in wanted.items():
-        if value is not None:
-            query = query.where(audit.c[name] == _copy(value))
-    if decision is not None:
-        query = query.where(audit.c.decision == decision)
-    if since_ms is not None:
-        query = query.where(audit.c.at_ms >= since_ms)
-    query = query.order_by(audit.c.at_ms.desc(), audit.c.writer, audit.c.seq.desc())
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What an entry must be to be found; None: whatever it is there."""
+
+    client_id: str | None = None
+    thumbprint: str | None = None
+    jti: str | None = None
+    resource: str | None = None
+    decision: str | None = None
+    reason: str | None = None
+    event: str | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
+    """Not older than the one, older than the other."""
+    words: tuple[str, ...] = ()
+    """Pieces of the stored body as spelled there; SQLite takes ``A`` for ``a``. Slow: each body is
+    read, so bound it by dates."""
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """The same in SQL of both dialects."""
+        columns = ("client_id", "thumbprint", "jti", "resource", "decision", "reason", "event")
+        found = [
+            audit.c[name] == _copy(value)
+            for name in columns
+            if (value := getattr(self, name)) is not None
+        ]
+        if self.since_ms is not None:
+            found.append(audit.c.at_ms >= self.since_ms)
+        if self.until_ms is not None:
+            found.append(audit.c.at_ms < self.until_ms)
+        # Pieces of text, no JSON functions: those refuse some bodies, and differ by database.
+        return found + [audit.c.body.contains(word, autoescape=True) for word in self.words]
+
+
+EVERYTHING = Wanted()
+
+
+def search(conn: Connection, wanted: Wanted = EVERYTHING, count: int = 100) -> Sequence[AuditRow]:
+    """The last entries that are as wanted, oldest first."""
+    query = select(audit).where(*wanted.conditions())
+    query = query.order_by(audit.c.at_ms.desc(), audit.c.writer.desc(), audit.c.seq.desc())
     return _rows(conn, query.limit(count))[::-1]
+
+
+def dated_before(conn: Connection, at_ms: int | None, steps: int) -> int | None:
+    """The date of the entry that many steps back in time from here; None: it goes not so far."""
+    query = select(audit.c.at_ms).order_by(audit.c.at_ms.desc())
+    if at_ms is not None:
+        query = query.where(audit.c.at_ms < at_ms)
+    return conn.execute(query.offset(steps).limit(1)).scalar()
+
+
+class Place(NamedTuple):
+    """Where one entry stands among all of them, in order of time."""
+
+    at_ms: int
+    writer: str
+    seq: int
+
+
+def following(
+    conn: Connection, wanted: Wanted, behind: Place | None, count: int
+) -> Sequence[AuditRow]:
+    """The next entries that are as wanted, in order of time, stream and number."""
+    query = select(audit).where(*wanted.conditions())
+    if behind is not None:
+        order = tuple_(audit.c.at_ms, audit.c.writer, audit.c.seq)
+        # The first condition is what lets both databases begin where the index says.
+        query = query.where(audit.c.at_ms >= behind.at_ms, order > tuple_(*behind))
+    query = query.order_by(audit.c.at_ms, audit.c.writer, audit.c.seq)
+    return _rows(conn, query.limit(count))
 
 
 def _rows(conn: Connection, query: Select[Any]) -> list[AuditRow]:

@@ -108,7 +108,9 @@ class Journal(Generic[R, D]):
             failure="the record could not be written",
         )
         self._writer = audit.new_writer()
-        self._chain: audit.Chain | None = audit.Chain(self._writer)
+        self._stood = audit.Chain(self._writer)
+        """Where the last commit that is known to have succeeded left the stream."""
+        self._chain: audit.Chain | None = self._stood
         self._served: set[Served] = set()
         """What is known to be recorded, and need not be again."""
         self._lists: set[str] = set()
@@ -168,12 +170,12 @@ class Journal(Generic[R, D]):
             # After the insertions: a token may be revoked in the batch it was issued in.
             if revoked := [w.decision.revokes for w in kept if w.decision.revokes is not None]:
                 tokens.revoke(conn, revoked, now())
-            chain = self._chain or audit.resume(conn, self._writer)
+            chain = self._chain or audit.resume(conn, self._writer, self._stood)
             chain = audit.append(conn, chain, [waiting.entry for waiting in kept])
             # Last: on PostgreSQL these rows are locked against other nodes until the commit.
             used = [waiting.decision.use for waiting in kept if waiting.decision.use]
             served = uses.record(conn, used, self._served)
-        self._chain = chain
+        self._chain = self._stood = chain
         if len(self._served) > _REMEMBERED:
             self._served.clear()
         self._served |= served

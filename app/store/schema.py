@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from alembic.config import Config
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest migration. A test compares it with the folder."""
 
 

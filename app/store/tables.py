@@ -411,3 +411,16 @@ audit = Table(
     # Both databases test the other columns inside it, 15 million entries a second.
     Index("ix_audit_search", "at_ms", "client_id", "thumbprint", "jti"),
 )
+
+audit_checkpoints = Table(
+    "audit_checkpoints",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False, doc="from 1, no gaps"),
+    Column("at", BigInteger, nullable=False, doc="signed at"),
+    Column(
+        "kind", Text, nullable=False, doc="heads: what moved; whole: all streams; cut: retention"
+    ),
+    Column("statement", Text, nullable=False, doc="JWS in compact form, see keys/checkpoint.py"),
+    CheckConstraint("kind IN ('heads', 'whole', 'cut')", name="kind"),
+    Index("ix_audit_checkpoints_cut", "number", **_only_where("kind = 'cut'")),
+)

@@ -140,6 +140,13 @@ def by_thumbprint(conn: Connection, thumbprint: str) -> Sequence[UseRow]:
     return _found(conn, select(certificate_uses).where(certificate_uses.c.thumbprint == thumbprint))
 
 
+def resources_of(conn: Connection, thumbprint: str) -> Sequence[str]:
+    """Every resource that a client got a token for with this certificate."""
+    column = certificate_resources.c.resource
+    query = select(column).where(certificate_resources.c.thumbprint == thumbprint)
+    return conn.execute(query.distinct().order_by(column)).scalars().all()
+
+
 def by_key(conn: Connection, spki_sha256: str) -> Sequence[UseRow]:
     """Every use of any certificate with this key, the last first."""
     query = select(certificate_uses).where(certificate_uses.c.spki_sha256 == spki_sha256)

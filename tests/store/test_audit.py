@@ -61,6 +61,15 @@ def test_a_fork_of_a_stream_is_refused(db: Database) -> None:
         audit.append(conn, audit.Chain("w"), [audit.entry(refusal())])
 
 
+def test_a_stream_whose_entries_were_cut_goes_on(db: Database) -> None:
+    """Its writer knows where it stood; what is stored beyond that counts more."""
+    with db.begin() as conn:
+        known = audit.Chain("w", 7, b"7" * 32)
+        assert audit.resume(conn, "w", known) == known
+        further = audit.append(conn, known, [audit.entry(refusal())] * 2)
+        assert audit.resume(conn, "w", known) == further
+
+
 def test_operators_share_one_stream(db: Database) -> None:
     """Eight at once, in transactions of their own: one chain without gaps."""
 
@@ -115,8 +124,8 @@ def test_search_and_tail_are_in_order_of_time(db: Database) -> None:
         for name in ("a", "b", "a", "c"):
             chain = audit.append(conn, chain, [audit.entry(refusal(client_id=name))])
         assert [row.client_id for row in audit.tail(conn, 3)] == ["b", "a", "c"]
-        assert [row.seq for row in audit.search(conn, client_id="a")] == [1, 3]
-        assert [row.seq for row in audit.search(conn, client_id="a", count=1)] == [3]
-        assert len(audit.search(conn, thumbprint="thumb", decision="refused")) == 4
-        assert audit.search(conn, decision="issued") == []
-        assert audit.search(conn, since_ms=audit.tail(conn, 1)[0].at_ms + 1) == []
+        assert [row.seq for row in audit.search(conn, audit.Wanted(client_id="a"))] == [1, 3]
+        assert [row.seq for row in audit.search(conn, audit.Wanted(client_id="a"), count=1)] == [3]
+        assert len(audit.search(conn, audit.Wanted(thumbprint="thumb", decision="refused"))) == 4
+        assert audit.search(conn, audit.Wanted(decision="issued")) == []
+        assert audit.search(conn, audit.Wanted(since_ms=audit.tail(conn, 1)[0].at_ms + 1)) == []

@@ -54,7 +54,9 @@ def test_kill_9_loses_nothing_acknowledged(db: Database, database_url: str) -> N
             acknowledged |= {line.decode().strip() for line in [*told, *rest.splitlines()]}
     assert len(acknowledged) > 200
     with db.read() as conn:
-        entries = {row.jti for row in audit.search(conn, decision="issued", count=1_000_000)}
+        entries = {
+            row.jti for row in audit.search(conn, audit.Wanted(decision="issued"), count=1_000_000)
+        }
         rows = {jti for (jti,) in conn.exec_driver_sql("SELECT jti FROM tokens")}
         assert acknowledged <= entries
         assert entries == rows

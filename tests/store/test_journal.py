@@ -46,7 +46,7 @@ def test_a_settled_token_has_its_row_and_its_entry(db: Database, journal_of: Sta
     assert made.token
     with db.read() as conn:
         assert tokens.find(conn, made.token.jti) == made.token
-        (entry,) = audit.search(conn, jti=made.token.jti)
+        (entry,) = audit.search(conn, audit.Wanted(jti=made.token.jti))
     assert (entry.event, entry.decision, entry.client_id) == ("token.issued", "issued", "bot")
     assert entry.thumbprint == made.token.thumbprint
 
@@ -345,5 +345,5 @@ def test_hostile_text_fails_nobody(db: Database, journal_of: Start) -> None:
     assert len(asyncio.run(mixed())) == 6
     with db.read() as conn:
         assert unbroken(conn)
-        found = [len(audit.search(conn, client_id=name)) for name in names]
+        found = [len(audit.search(conn, audit.Wanted(client_id=name))) for name in names]
     assert found == [1] * 5
