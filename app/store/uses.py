@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
-    Alias,
     ColumnElement,
     Connection,
+    FromClause,
     Select,
     delete,
     exists,
@@ -248,7 +248,7 @@ def forget(conn: Connection, before: int, *, batch: int = 1000) -> int:
     return len(gone)
 
 
-def _took_over(new: Alias, old: Alias) -> tuple[ColumnElement[bool], ...]:
+def _took_over(new: FromClause, old: FromClause) -> tuple[ColumnElement[bool], ...]:
     """That nobody is taken to hold `old` any more, for `new` is used."""
     return (
         new.c.last_used >= old.c.last_used,
