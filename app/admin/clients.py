@@ -4,7 +4,6 @@ Guarantees that two clients of one trust set never look alike to people, that a 
 trust sets and resources that exist, and that each change and its audit entry are one transaction.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -13,51 +12,25 @@ from app.admin import boundary
 from app.admin.cascade import Cause, revoke_tokens
 from app.admin.client_checks import (
     Labels,
-    grants,
     refuse_alike,
     require_resources,
     require_served,
     require_vouchers,
 )
+from app.admin.client_wishes import Sight, Wishes, row_of
 from app.admin.credential import Keeping, digests
 from app.admin.denied_known import DenyList, refuse_denied
 from app.admin.desk import Desk
 from app.admin.identity import Identity
 from app.admin.problem import Problem
 from app.admin.reasons import checked_reason
-from app.admin.scopes import checked_scopes
 from app.audit import ClientAdded, ClientDisabled, ClientEnabled, ClientRemoved
-from app.clients.methods import tls_client_auth
-from app.pki import names
 from app.store import audit, clients, credentials, holders, registry, resources, tokens, trust, uses
 from app.store.clients import ClientRow
 from app.store.credentials import CredentialRow
 from app.store.tokens import Outstanding
 
-CLIENT_ID = re.compile(r"(?!-)[A-Za-z0-9._:/@+-]{1,255}")
-"""Narrower than RFC 6749 appendix A.1: an identifier never needs quoting, in a shell or a log."""
-DEFAULT_TRUST = "default"
 LABELS = ("tenant", "risk", "resource_class")
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """What a new client shall be allowed. Empty means the default of each."""
-
-    grants: Sequence[str] = ()
-    scopes: Sequence[str] = ()
-    resources: Sequence[str] = ()
-    trust_sets: Sequence[str] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Sight:
-    """Which tokens a client may look at, beside its own."""
-
-    serves: Sequence[str] = ()
-    """Those for these resources, which it is the server of."""
-    everything: bool = False
-    """Every one, whatever it is for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +64,7 @@ def add(
             certificate or key is denied, or a grant, scope, resource or trust set is not known.
 
     """
-    row = _row(client_id, identity, wishes, labels or Labels(), sight or Sight())
+    row = row_of(client_id, identity, wishes, labels or Labels(), sight or Sight())
     notes = _notes(identity, keeping or Keeping())
     now = row.created_at
     sharing: dict[str, None] = {}
@@ -259,51 +232,6 @@ def _require(client_id: str, row: ClientRow | None) -> ClientRow:
     if row is None:
         raise unknown(client_id)
     return row
-
-
-def _row(
-    client_id: str, identity: Identity, wishes: Wishes, labels: Labels, sight: Sight
-) -> ClientRow:
-    if CLIENT_ID.fullmatch(client_id) is None:
-        raise Problem(
-            "this cannot be a client_id",
-            seen=client_id[:255],
-            expected="1 to 255 letters, digits and . _ : / @ + -, not beginning with -",
-        )
-    subject = identity.subject
-    trust_sets: Sequence[str] = ()
-    if identity.method == tls_client_auth.NAME:
-        trust_sets = wishes.trust_sets or (DEFAULT_TRUST,)
-    elif wishes.trust_sets:
-        raise Problem(
-            "a trust set has no meaning for this client",
-            seen=f"--trust {wishes.trust_sets[0]} with {identity.method}",
-            expected=f"--trust with {tls_client_auth.NAME} only",
-            action="Leave --trust out: no CA is asked about a registered certificate or key.",
-        )
-    given = labels.given()
-    now = clock.now()
-    return ClientRow(
-        client_id=client_id,
-        auth_method=identity.method,
-        created_at=now,
-        updated_at=now,
-        subject_attribute=subject.attribute if subject else None,
-        subject_value=subject.value if subject else None,
-        subject_text=identity.subject_text,
-        collision_key=names.collision_key(subject) if subject else None,
-        jwks_uri=identity.jwks_uri,
-        grants=grants(wishes.grants),
-        scopes=checked_scopes(wishes.scopes),
-        resources=tuple(dict.fromkeys(wishes.resources)),
-        trust_sets=tuple(dict.fromkeys(trust_sets)),
-        spiffe_id=identity.spiffe_id,
-        tenant=given.get("tenant", ""),
-        risk=given.get("risk", ""),
-        resource_class=given.get("resource_class", ""),
-        introspection="all" if sight.everything else "own",
-        serves=tuple(dict.fromkeys(sight.serves)),
-    )
 
 
 def _notes(identity: Identity, keeping: Keeping) -> dict[str, str]:

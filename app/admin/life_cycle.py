@@ -1,7 +1,8 @@
 """Where each certificate of a client stands: registered ones and those it was seen with.
 
 Guarantees nothing that decisions depend on: dates of use are those the journal recorded with the
-tokens. A certificate on the deny-list is shown as revoked, whatever its own dates say.
+tokens. A certificate on the deny-list is shown as revoked, whatever its own dates say; so is one that
+was only seen and that a loaded CRL revokes.
 """
 
 from collections import defaultdict
@@ -13,6 +14,7 @@ from app import clock
 from app.admin import clients as admin_clients
 from app.admin.denied_known import DenyList
 from app.admin.desk import Desk
+from app.admin.shut_out import shut_out
 from app.store import credentials, denied, uses
 from app.store.clients import ClientRow
 from app.store.credentials import CredentialRow, Phase
@@ -23,8 +25,9 @@ from app.tls.peer import PeerCertificate
 DAYS = 14
 """Days of use that are shown."""
 
-State = Phase | Literal["learned"]
-"""``learned``: not registered, seen in use; its trust set and name decide."""
+State = Phase | Literal["learned", "untrusted"]
+"""``learned``: not registered, seen in use; its trust set and name decide. ``untrusted``: such a one
+whose CA left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,8 @@ class Standing:
     """Uses by day since the epoch, `DAYS` at most."""
     denied: str
     """How the deny-list stops it, itself or the CA that issued it; empty: it does not."""
+    refused_for: str = ""
+    """Why it is refused though nobody denied it; empty: it is not, as far as is known here."""
 
     @property
     def digest(self) -> str:
@@ -96,7 +101,9 @@ def life_cycle(desk: Desk, client_id: str) -> LifeCycle:
         for day in uses.days(conn, client_id, since=now // DAY - DAYS + 1):
             per_day[day.thumbprint][day.day] = day.uses
         stopped = DenyList.read(conn)
-    return LifeCycle(row, tuple(_standings(registered, seen, per_day, stopped, now)))
+    own = {one.thumbprint for one in registered}
+    refused = shut_out(desk, [row], [use for use in seen if use.thumbprint not in own])
+    return LifeCycle(row, tuple(_standings(registered, seen, per_day, stopped, refused)))
 
 
 def _standings(
@@ -104,8 +111,9 @@ def _standings(
     seen: Sequence[UseRow],
     per_day: Mapping[str, Mapping[int, int]],
     stopped: DenyList,
-    now: int,
+    refused: Mapping[UseRow, tuple[State, str]],
 ) -> Iterable[Standing]:
+    now = clock.now()
     by_thumbprint = {use.thumbprint: use for use in seen}
     for row in registered:
         use = by_thumbprint.pop(row.thumbprint, None) if row.thumbprint else None
@@ -114,8 +122,9 @@ def _standings(
         yield Standing(state, row, use, per_day.get(row.thumbprint or "", {}), how)
     for use in by_thumbprint.values():
         how = stopped.of_use(use)
-        state = "revoked" if is_denied(use, stopped.entries) else "learned"
-        yield Standing(state, None, use, per_day.get(use.thumbprint, {}), how)
+        state, why = ("learned", "") if how else refused.get(use, ("learned", ""))
+        state = "revoked" if is_denied(use, stopped.entries) else state
+        yield Standing(state, None, use, per_day.get(use.thumbprint, {}), how, why)
 
 
 def phase_of(row: CredentialRow, use: UseRow | None, stopped: Denied, now: int) -> Phase:

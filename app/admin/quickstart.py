@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from app import clock
 from app.admin import audit_checkpoints, authority, clients, database, keys, resources, trust
 from app.admin.authority import Request
-from app.admin.clients import DEFAULT_TRUST, Wishes
+from app.admin.client_wishes import DEFAULT_TRUST, Wishes
 from app.admin.desk import Desk, at_desk
 from app.admin.identity import by_certificate_name
 from app.admin.keys import unsealed

@@ -5,7 +5,8 @@ Guarantees that a client serves registered resources only. It counts from the ne
 
 from app import clock
 from app.admin.client_checks import require_served
-from app.admin.clients import Sight, unknown
+from app.admin.client_wishes import Sight
+from app.admin.clients import unknown
 from app.admin.desk import Desk
 from app.audit import ClientChanged
 from app.store import audit, clients, registry, resources

@@ -28,6 +28,7 @@ def add_standing(page: Page, one: Standing) -> None:
         one.digest,
         subject=one.subject,
         denied=one.denied and f"by {one.denied}",
+        refused=one.refused_for,
         **_dates(one),
         **notes,
     )
@@ -70,6 +71,7 @@ def standing_members(one: Standing) -> dict[str, Any]:
         **(credential_members(row) if row is not None else learned_members(use)),
         "state": one.state,
         "denied": one.denied or None,
+        "refused_for": one.refused_for or None,
         "first_used": use.first_used if use else None,
         "last_used": use.last_used if use else None,
         "uses": use.uses if use else 0,

@@ -5,10 +5,11 @@ from pathlib import Path
 import typer
 
 from app.admin import clients, identity
-from app.admin.clients import Sight, Wishes
+from app.admin.client_wishes import Sight, Wishes
 from app.admin.first_try import first_try
 from app.admin.identity import Identity
 from app.admin.life_cycle import life_cycle
+from app.admin.none_left import none_left
 from app.admin.revoked_known import revoking_sets
 from app.cli import client_cert, client_changes, client_pages
 from app.cli.certificate_pages import add_revoked
@@ -121,7 +122,8 @@ def _refuse(method: str, **others: object) -> None:
 def list_clients(session: Session) -> Page:
     """Show every client in one line each."""
     with desk_of(session) as desk:
-        return client_pages.overview(session, clients.listed(desk), clients.denied_of(desk))
+        denied, none = clients.denied_of(desk), none_left(desk)
+        return client_pages.overview(session, clients.listed(desk), denied, none)
 
 
 @verb(commands, "show")

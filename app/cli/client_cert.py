@@ -287,7 +287,7 @@ def expiring(session: Session, *, within: Within = "7d") -> Page:
         page.code = REFUSED
         for client_id in dict.fromkeys(one.client_id for one in found[:MOST_HINTS]):
             page.command(
-                f"try a new certificate of {client_id} before it is installed",
+                "try a new certificate before it is installed",
                 *session.certbound("client", "rehearse", client_id, "NEWCERT"),
             )
     else:

@@ -7,7 +7,8 @@ import typer
 
 from app import telemetry
 from app.admin import client_changes
-from app.admin.clients import Sight, name_text
+from app.admin.client_wishes import Sight
+from app.admin.clients import name_text
 from app.admin.rehearsal import rehearse as rehearse_change
 from app.admin.sight import set_sight, sight_text
 from app.cli.client_options import (

@@ -109,13 +109,20 @@ def _allowed(page: Page, new: Added, default_resource: str) -> None:
 
 
 def overview(
-    session: Session, rows: Sequence[ClientRow], denied: Mapping[str, Sequence[str]]
+    session: Session,
+    rows: Sequence[ClientRow],
+    denied: Mapping[str, Sequence[str]],
+    none_left: Mapping[str, str],
 ) -> Page:
-    """All clients, one line each; by client, how certificates of it are denied."""
+    """All clients, one line each; by client how certificates of it are denied, why none counts."""
     page = Page(
         {
             "clients": [
-                {**client_members(row), "denied": list(denied.get(row.client_id, ()))}
+                {
+                    **client_members(row),
+                    "denied": list(denied.get(row.client_id, ())),
+                    "none_counts": none_left.get(row.client_id),
+                }
                 for row in rows
             ]
         }
@@ -128,7 +135,15 @@ def overview(
         mark = page.warn if how_denied else page.ok
         if row.disabled_at is not None:
             mark, how = page.bad, f"disabled since {clock.iso(row.disabled_at)}; {how}"
-        mark(row.client_id, how, certificate_denied_by=how_denied)
+        none = none_left.get(row.client_id, "")
+        if none:
+            mark = page.bad
+        mark(
+            row.client_id,
+            how,
+            certificate_denied_by=how_denied,
+            none_of_its_certificates_counts=none,
+        )
     if not rows:
         page.fact("no clients yet")
         page.command("make one to try", *session.certbound("quickstart"))

@@ -9,7 +9,7 @@ import typer
 from app import telemetry
 from app.admin import doctor
 from app.admin.certificate_file import read_chain
-from app.admin.clients import CLIENT_ID, DEFAULT_TRUST
+from app.admin.client_wishes import CLIENT_ID, DEFAULT_TRUST
 from app.admin.diagnosis import Diagnosis
 from app.admin.doctor import Examiner
 from app.cli.desk import desk_of

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from app.admin.client_checks import NO_GRANT
-from app.admin.clients import DEFAULT_TRUST
+from app.admin.client_wishes import DEFAULT_TRUST
 from app.admin.weakest_set import Weakest
 from app.cli.page import Page
 from app.cli.session import Session, advice

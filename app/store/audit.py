@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, select, tuple_
 
-from app.audit import CertificateDenied, Event, canonical
+from app.audit import AnchorRemoved, CertificateDenied, Event, TrustRemoved, canonical
 from app.clock import now_ms
 from app.store.engine import insert_rows, lock_admin_stream
 from app.store.tables import audit
@@ -164,6 +164,14 @@ def denials(conn: Connection) -> Sequence[str]:
         audit.c.writer == ADMIN, audit.c.event == CertificateDenied.name
     )
     return conn.execute(query.order_by(audit.c.seq)).scalars().all()
+
+
+def removals(conn: Connection) -> Sequence[tuple[int, str]]:
+    """When, in milliseconds, and the body of each entry that took CAs from a trust set, oldest first."""
+    query = select(audit.c.at_ms, audit.c.body).where(
+        audit.c.writer == ADMIN, audit.c.event.in_((AnchorRemoved.name, TrustRemoved.name))
+    )
+    return [(row.at_ms, row.body) for row in conn.execute(query.order_by(audit.c.seq))]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    FromClause,
     Select,
     delete,
     exists,
@@ -20,7 +21,6 @@ from sqlalchemy import (
     select,
     tuple_,
 )
-from sqlalchemy.sql.selectable import NamedFromClause
 
 from app.store.engine import upsert_rows
 from app.store.tables import certificate_days as days_table
@@ -269,9 +269,7 @@ def forget(conn: Connection, before: int, *, batch: int = 1000) -> int:
     return len(gone)
 
 
-def _took_over(
-    new: NamedFromClause[Any], old: NamedFromClause[Any]
-) -> tuple[ColumnElement[bool], ...]:
+def _took_over(new: FromClause, old: FromClause) -> tuple[ColumnElement[bool], ...]:
     """That nobody is taken to hold `old` any more, for `new` is used."""
     return (
         new.c.last_used >= old.c.last_used,

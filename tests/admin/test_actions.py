@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.admin import clients, resources
-from app.admin.clients import Wishes
+from app.admin.client_wishes import Wishes
 from app.admin.desk import Desk, actor, at_desk
 from app.admin.identity import by_subject
 from app.admin.problem import Kind, Problem

@@ -8,7 +8,7 @@ import pytest
 
 from app import clock, upkeep
 from app.admin import clients, denial, token_revocation, trust
-from app.admin.clients import Wishes
+from app.admin.client_wishes import Wishes
 from app.admin.desk import Desk
 from app.admin.identity import by_subject
 from app.config import load

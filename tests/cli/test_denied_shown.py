@@ -29,6 +29,11 @@ def _listed(home: Path, client_id: str) -> list[Any]:
     return found
 
 
+def _none_left(home: Path) -> dict[str, str]:
+    clients = done(home, "client", "list")["clients"]
+    return {one["client_id"]: one["none_counts"] for one in clients if one["none_counts"]}
+
+
 def _denied(home: Path) -> dict[str, list[str]]:
     clients = done(home, "client", "list")["clients"]
     return {one["client_id"]: one["denied"] for one in clients if one["denied"]}
@@ -94,7 +99,8 @@ def test_lists_show_what_is_denied(home: Path, stage: Stage) -> None:
         assert f"denied: by {how}" in call(home, "client", "cert", "list", client_id).out
     out = call(home, "client", "list").out
     assert out.count("certificate denied by: ") == 2
-    assert "! bot: " in out
+    assert out.count("none of its certificates counts: 1 revoked") == 2
+    assert "✘ bot: " in out
     done(home, "revoke", "undo", str(bad))
     assert set(_denied(home)) == {"bot"}
 
@@ -138,3 +144,92 @@ def test_a_certificate_that_its_ca_revoked(home: Path) -> None:
     assert (
         done(home, "client", "add", "other", *METHOD, "--cert", str(first))["revoked_by_ca"] == {}
     )
+
+
+def test_what_a_crl_revokes_is_shown(home: Path, stage: Stage) -> None:
+    """A learned certificate that a loaded list revokes has no tick, nor has its client, while it asks."""
+    assert stage.token(stage.bot).status == 200
+    file = home / "list.crl"
+    bad = serial_of(home / "certs" / "bot.crt")
+    file.write_bytes(crls.crl(authority_of(home), clock.now(), (bad,)))
+    done(home, "trust", "crl", "default", str(file))
+    assert [one["state"] for one in _listed(home, "bot")] == ["learned"], "nobody asks the list"
+    done(home, "trust", "revocation", "default", "crl")
+    assert stage.token(stage.bot).status == 401, "which is what the lists say"
+    [one] = _listed(home, "bot")
+    assert (one["state"], one["denied"]) == ("revoked", None)
+    for word in (("show",), ("cert", "list")):
+        out = call(home, "client", *word, "bot").out
+        assert f"✘ certificate (revoked): {stage.bot.thumbprint}" in out
+        assert "refused: revoked by its CA, says a CRL of trust set default" in out
+    assert _none_left(home) == {"bot": "1 revoked"}
+    done(home, "trust", "revocation", "default", "off")
+    assert stage.token(stage.bot).status == 200
+    assert [one["state"] for one in _listed(home, "bot")] == ["learned"]
+    assert _none_left(home) == {}
+
+
+def test_whose_ca_left_is_shown(home: Path, stage: Stage) -> None:
+    """The old CA's certificate has no tick once that is removed; back in the set, it has one again."""
+    now = clock.now()
+    old, new = (ca.root(name(("CN", each)), ca.key(label=each), now) for each in ("Old", "New"))
+    files = [
+        str(pem(home / "certs" / f"{each}.crt", one.certificate))
+        for each, one in (("old", old), ("new", new))
+    ]
+    for file in files:
+        done(home, "trust", "add", "kit", file)
+    done(home, "client", "add", "a", "--subject-dn", "CN=a", "--trust", "kit")
+    leaf = old.sign(client_draft(name(("CN", "a")), ca.key(label="left leaf"), now))
+    peer = PeerCertificate(leaf, (), "TLSv1.3", "TLS_AES_128_GCM_SHA256")
+    assert stage.token(peer, client_id="a").status == 200
+    assert [one["state"] for one in _listed(home, "a")] == ["learned"]
+    done(home, "trust", "remove", "kit", files[0])
+    assert stage.token(peer, client_id="a").status == 401, "which is what the lists say"
+    [one] = _listed(home, "a")
+    assert (one["state"], one["refused_for"]) == ("untrusted", "its CA CN=Old left trust set kit")
+    assert "✘ certificate (untrusted): " in call(home, "client", "show", "a").out
+    assert _none_left(home) == {"a": "1 untrusted"}
+    done(home, "trust", "add", "kit", files[0])
+    assert _none_left(home) == {}
+    done(home, "trust", "remove", "kit")
+    assert _listed(home, "a")[0]["refused_for"] == "no trust set of the client has a CA in date"
+
+
+def test_a_ca_that_the_client_sends_along_has_not_left(home: Path, stage: Stage) -> None:
+    """An anchor is taken away, and the root above still vouches: nothing is said once that was seen."""
+    now = clock.now()
+    root = ca.root(name(("CN", "Top")), ca.key(label="top"), now)
+    below = ca.below(root, name(("CN", "Mid")), ca.key(label="mid"), now)
+    files = [
+        str(pem(home / "certs" / f"{each}.crt", one.certificate))
+        for each, one in (("top", root), ("mid", below))
+    ]
+    for file in files:
+        done(home, "trust", "add", "kit", file)
+    done(home, "client", "add", "a", "--subject-dn", "CN=a", "--trust", "kit")
+    leaf = below.sign(client_draft(name(("CN", "a")), ca.key(label="sent leaf"), now))
+    peer = PeerCertificate(leaf, (below.certificate,), "TLSv1.3", "TLS_AES_128_GCM_SHA256")
+    assert stage.token(peer, client_id="a").status == 200
+    done(home, "trust", "remove", "kit", files[1])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clock, "now", lambda: now + 60)
+        assert stage.token(peer, client_id="a").status == 200
+        assert [one["state"] for one in _listed(home, "a")] == ["learned"]
+        assert _none_left(home) == {}
+
+
+def test_a_client_whose_certificates_all_retired(home: Path) -> None:
+    """It has no tick in the list, with the reason; a staged one is something to come."""
+    for each in ("first", "second"):
+        _own(home, each)
+    first, second = (str(home / "certs" / f"{each}.crt") for each in ("first", "second"))
+    done(home, "client", "add", "own", *METHOD, "--cert", first)
+    done(home, "client", "cert", "retire", "own", first)
+    assert _none_left(home) == {"own": "1 retired"}
+    assert "✘ own: " in call(home, "client", "list").out
+    later = clock.iso(clock.now() + 600)
+    done(home, "client", "cert", "add", "own", second, "--activate-at", later)
+    assert _none_left(home) == {}
+    done(home, "revoke", "cert", second)
+    assert _none_left(home) == {"own": "1 retired, 1 revoked"}

@@ -8,7 +8,7 @@ import pytest
 from app import clock
 from app.admin import clients, trust
 from app.admin.client_checks import Labels
-from app.admin.clients import Wishes
+from app.admin.client_wishes import Wishes
 from app.admin.identity import by_subject
 from app.tls.peer import PeerCertificate
 from tests.kit import ca, placing

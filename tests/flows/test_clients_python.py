@@ -36,7 +36,12 @@ def test_metadata_says_who_binds_and_where(server: Running) -> None:
     document = metadata(server)
     assert document["issuer"] == server.issuer
     assert document["tls_client_certificate_bound_access_tokens"] is True
-    assert document["mtls_endpoint_aliases"] == {"token_endpoint": server.mtls_token_url}
+    base = server.mtls_token_url.removesuffix("/token")
+    assert document["mtls_endpoint_aliases"] == {
+        "token_endpoint": f"{base}/token",
+        "introspection_endpoint": f"{base}/introspect",
+        "revocation_endpoint": f"{base}/revoke",
+    }
     assert document["token_endpoint"] == server.token_url
     assert document["token_endpoint_auth_methods_supported"] == [
         "tls_client_auth",

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlencode
 from app import clock, config
 from app.admin import authority, clients, quickstart, resources
 from app.admin.authority import Request
-from app.admin.clients import Wishes
+from app.admin.client_wishes import Wishes
 from app.admin.desk import Desk
 from app.admin.identity import Identity, by_certificate_name, by_certificates
 from app.config import Settings

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from app import clock
 from app.admin import clients, identity, trust
-from app.admin.clients import Wishes
+from app.admin.client_wishes import Wishes
 from app.admin.desk import Desk
 from app.admin.identity import Credential, Identity
 from app.clients.methods import self_signed_tls_client_auth

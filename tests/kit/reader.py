@@ -136,7 +136,9 @@ def reading(
         "CERTBOUND_PORT": str(port),
         "CERTBOUND_MTLS_PORT": str(mtls_port),
         "CERTBOUND_OPS_PORT": str(ops_port),
-        "CERTBOUND_DEFAULT_RESOURCE": f"https://localhost:{demo_port}",
+        **(
+            {"CERTBOUND_DEFAULT_RESOURCE": f"https://localhost:{demo_port}"} if server_is_up else {}
+        ),
         **{f"CERTBOUND_{name.upper()}": value for name, value in more.items()},
     }
     environment = {**clean_environment(), **settings, "CURL_HOME": str(home), "NO_COLOR": "1"}
