@@ -1,9 +1,6 @@
-"""The only place that wires everything: settings in, a serving process out."""
+"""The only place that wires everything: settings in, an open house out."""
 
-import asyncio
 import ssl
-from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -38,9 +35,6 @@ from app.store.engine import Database
 from app.store.journal import Journal
 from app.store.lookup import Lookups
 from app.store.registry import RegistryRows, Snapshots
-from app.telemetry import configure, log
-from app.tls import listener
-from app.tls.limits import Limits
 from app.tokens.genuine import OwnTokens
 from app.tokens.published import Now, PublishedLists
 from app.tokens.status import StatusLists
@@ -96,6 +90,19 @@ class House:
 
 
 def open_house(settings: Settings) -> House:
+    """Open the database and everything that stands on it; raises as `_open_on`.
+
+    Nothing stays open where that fails.
+    """
+    database = Database(settings.database_url)
+    try:
+        return _open_on(database, settings)
+    except BaseException:
+        database.dispose()
+        raise
+
+
+def _open_on(database: Database, settings: Settings) -> House:
     """Open the database and everything that stands on it.
 
     Raises:
@@ -107,7 +114,6 @@ def open_house(settings: Settings) -> House:
     """
     for setting in ("trust_ca_file", "jwks_uri_ca_file"):
         _require_ca_file(setting, getattr(settings, setting))
-    database = Database(settings.database_url)
     schema.ensure_current(database)
     sealing_key = SealingKey.load(settings)
     rotate.ensure_keys(
@@ -186,77 +192,3 @@ def _registry(sealing_key: SealingKey, revocation: Revocation, rows: RegistryRow
     registry = Registry(rows, KeyRing.from_rows(rows.signing_keys, sealing_key))
     revocation.follow(registry.version, registry.asked_about("crl"), rows.crls)
     return registry
-
-
-CRL_LOADING = 60.0
-"""Seconds that a start waits at most for CRLs: 50 MB take two."""
-
-Announce = Callable[[list[tuple[str, int]]], None]
-"""Gets the bound addresses, host and port."""
-
-
-def serve(settings: Settings, announce: Announce = lambda _: None) -> int:
-    """Serve until SIGTERM or SIGINT; 0 after a graceful stop.
-
-    `announce` is called once, when both listeners accept connections. Raises what `open_house`
-    raises, and OSError or CertificateFileError where the listeners cannot be opened.
-    """
-    configure(settings.log_format, settings.log_level)
-    house = open_house(settings)
-    with asyncio.Runner(loop_factory=listener.loop_factory(settings.event_loop)) as runner:
-        runner.run(_serve(house, settings, announce))
-    return 0
-
-
-async def _serve(house: House, settings: Settings, announce: Announce) -> None:
-    door = house.door
-
-    def started(addresses: list[tuple[str, int]]) -> None:
-        door.lifecycle.ready = True
-        announce(addresses)
-
-    def stopping() -> None:
-        door.lifecycle.ready = False
-        log().info("server.stopping")
-
-    async with AsyncExitStack() as stack:
-        stack.callback(house.database.dispose)
-        door.journal.start()
-        stack.callback(door.journal.close, settings.shutdown_timeout)
-        door.lookups.start()
-        stack.callback(door.lookups.close, settings.shutdown_timeout)
-        stack.push_async_callback(door.remote_keys.close)
-        stack.push_async_callback(house.upkeep.close)
-        # A large CRL takes seconds to parse; until then a hard policy would refuse everybody.
-        await asyncio.to_thread(door.revocation.wait, CRL_LOADING)
-        for work in house.upkeep.works():
-            task = asyncio.ensure_future(work)
-            stack.push_async_callback(_cancelled, task)
-        await listener.serve(
-            house.app,
-            host=settings.host,
-            ports=(settings.port, settings.mtls_port),
-            certificate_file=settings.tls_certificate_file,
-            key_file=settings.tls_key_file,
-            limits=_limits(settings),
-            on_started=started,
-            on_stopping=stopping,
-        )
-
-
-def _limits(settings: Settings) -> Limits:
-    return Limits(
-        handshake=settings.handshake_timeout,
-        headers=settings.header_timeout,
-        body=settings.body_timeout,
-        idle=settings.idle_timeout,
-        shutdown=settings.shutdown_timeout,
-        max_connections=settings.max_connections,
-        max_connections_per_address=settings.max_connections_per_address,
-    )
-
-
-async def _cancelled(task: "asyncio.Future[None]") -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task

@@ -2,14 +2,20 @@
 
 import logging
 import sys
+from functools import partial
 from typing import Literal, cast
 
 import structlog
-from structlog.typing import FilteringBoundLogger, Processor
+from structlog.typing import EventDict, FilteringBoundLogger, Processor
 
 
-def configure(log_format: Literal["console", "json"], log_level: str) -> None:
-    """Set up logging for a server process. Values are quoted, so control characters stay visible."""
+def configure(
+    log_format: Literal["console", "json"], log_level: str, worker: int | None = None
+) -> None:
+    """Set up logging for a server process. Values are quoted, so control characters stay visible.
+
+    Each line of a worker has its number.
+    """
     renderer: Processor = (
         structlog.processors.JSONRenderer()
         if log_format == "json"
@@ -17,6 +23,7 @@ def configure(log_format: Literal["console", "json"], log_level: str) -> None:
     )
     structlog.configure(
         processors=[
+            *([] if worker is None else [partial(_numbered, worker)]),
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
@@ -33,3 +40,8 @@ def configure(log_format: Literal["console", "json"], log_level: str) -> None:
 def log() -> FilteringBoundLogger:
     """The logger. Event names are noun.verb, like audit events."""
     return cast("FilteringBoundLogger", structlog.get_logger())
+
+
+def _numbered(worker: int, _logger: object, _name: str, entry: EventDict) -> EventDict:
+    entry["worker"] = worker
+    return entry

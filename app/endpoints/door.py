@@ -68,6 +68,13 @@ class Lifecycle:
     ready: bool = False
     store_answers: bool = True
     """Whether the last look at the database, at most some seconds ago, found it answering."""
+    others_ready: bool = True
+    """Whether the other workers of this server are ready too."""
+
+    @property
+    def able(self) -> bool:
+        """Whether this process can issue tokens."""
+        return self.ready and self.store_answers
 
 
 @dataclass(frozen=True, slots=True)
