@@ -13,6 +13,7 @@ from app.config import Settings
 from app.endpoints.front import Front
 from app.main import House, open_house
 from app.store.engine import StoreUnavailable
+from app.store.listening import Listening
 from app.telemetry import configure, log
 from app.tls import listener
 from app.tls.limits import Limits
@@ -124,6 +125,9 @@ class _Serving:
         stack.push_async_callback(house.upkeep.close)
         # A large CRL takes seconds to parse; until then a hard policy would refuse everybody.
         await asyncio.to_thread(door.revocation.wait, CRL_LOADING)
+        notices = Listening(house.database, door.snapshots.refresh)
+        notices.start()
+        stack.callback(notices.close)
         for work in house.upkeep.works():
             stack.push_async_callback(_cancelled, asyncio.ensure_future(work))
         door.lifecycle.others_ready = self.others_ready

@@ -2,8 +2,9 @@
 
 import logging
 import sys
+from contextlib import suppress
 from functools import partial
-from typing import Literal, cast
+from typing import Literal, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor
@@ -32,9 +33,25 @@ def configure(
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[log_level.upper()]
         ),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stdout),
+        logger_factory=structlog.PrintLoggerFactory(file=cast("TextIO", _Outlet(sys.stdout))),
         cache_logger_on_first_use=True,
     )
+
+
+class _Outlet:
+    """Standard output, as long as it takes something: a full disk under the log fails no request."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def log() -> FilteringBoundLogger:

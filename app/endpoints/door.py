@@ -25,6 +25,7 @@ from app.jose.fetch import RemoteKeys
 from app.pki import check
 from app.pki.crl_store import Revocation
 from app.pki.ocsp_cache import OcspCache
+from app.store import patience
 from app.store.engine import StoreUnavailable
 from app.store.journal import Journal
 from app.store.lookup import Lookups
@@ -132,6 +133,7 @@ def endpoint(door: Door, route: Route) -> Callable[[Request], Awaitable[Response
     """`route` as the framework calls it: every error leaves through here, and never as a stack."""
 
     async def answer(request: Request) -> Response:
+        patience.begin()
         try:
             try:
                 return await route.handler(door, request)

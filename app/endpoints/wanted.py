@@ -18,6 +18,7 @@ from app.clients.methods.self_signed_tls_client_auth import is_published
 from app.clients.model import Client
 from app.clients.registry import Registry
 from app.endpoints.door import Door
+from app.store.patience import bounded
 
 
 class Wanted(Exception, ABC):
@@ -88,4 +89,4 @@ class HoldersWanted(Wanted):
         spki_sha256 = self._asking.certificate.spki_sha256
         found_at = await door.key_holders.claim(spki_sha256, client.client_id, client.tenant)
         if found_at != door.snapshots.current.version:
-            await asyncio.to_thread(door.snapshots.refresh)
+            await bounded(asyncio.to_thread(door.snapshots.refresh))

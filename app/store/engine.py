@@ -4,8 +4,9 @@ Guarantees: what `Database.begin` commits is on disk when it returns, whole or n
 sees one committed state; a database that cannot answer raises `StoreUnavailable` within about
 `connect.PATIENCE` seconds per statement and heals without a restart.
 
-Not guaranteed: anything on an engine without advisory locks, other than SQLite. `lock_registry` is
-the one function to change for such an engine (serializable isolation instead).
+On engines that only speak PostgreSQL's protocol, rows are locked instead of advisory locks, and
+nobody is notified (see `connect.ROW_LOCKS`). Rows do not queue fairly: whoever revokes may have to
+try again, and is told so.
 """
 
 import sqlite3
@@ -19,7 +20,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from app.store.connect import accepted, file_identity, make_engine
+from app.store.connect import ROW_LOCKS, accepted, file_identity, make_engine
 
 # Keys of PostgreSQL's advisory locks: "certbnd" in ASCII and a number. They live in one namespace
 # per database, so they only have to differ from what else uses this database.
@@ -122,21 +123,37 @@ def lock_registry(conn: Connection, *, exclusive: bool) -> None:
     fairly; shared row locks could keep the one who revokes waiting for ever. What was committed
     before the lock was given is seen by the statements after it (READ COMMITTED).
     """
-    if conn.dialect.name == "postgresql":
+    if conn.info.get(ROW_LOCKS):
+        conn.exec_driver_sql(
+            f"SELECT version FROM registry FOR {'UPDATE' if exclusive else 'SHARE'}"  # noqa: S608 -- constants
+        )
+    elif conn.dialect.name == "postgresql":
         lock = func.pg_advisory_xact_lock if exclusive else func.pg_advisory_xact_lock_shared
         conn.execute(select(lock(_REGISTRY_LOCK)))
 
 
 def lock_admin_stream(conn: Connection) -> None:
     """Until this transaction ends, nobody else appends to the audit stream ``admin``."""
-    if conn.dialect.name == "postgresql":
-        conn.execute(select(func.pg_advisory_xact_lock(_ADMIN_STREAM_LOCK)))
+    _lock_alone(conn, _ADMIN_STREAM_LOCK)
 
 
 def lock_holders(conn: Connection) -> None:
     """Until this transaction ends, nobody else claims a key. Take the registry's lock before it."""
-    if conn.dialect.name == "postgresql":
-        conn.execute(select(func.pg_advisory_xact_lock(_HOLDERS_LOCK)))
+    _lock_alone(conn, _HOLDERS_LOCK)
+
+
+def _lock_alone(conn: Connection, key: int) -> None:
+    if conn.info.get(ROW_LOCKS):
+        # One row for all such locks. They are taken last, so that nobody waits in a circle.
+        conn.exec_driver_sql("SELECT version_num FROM alembic_version FOR UPDATE")
+    elif conn.dialect.name == "postgresql":
+        conn.execute(select(func.pg_advisory_xact_lock(key)))
+
+
+def notify(conn: Connection, channel: str) -> None:
+    """Tell whoever listens (`app.store.listening`) once this transaction is committed."""
+    if conn.dialect.name == "postgresql" and not conn.info.get(ROW_LOCKS):
+        conn.execute(select(func.pg_notify(channel, "")))
 
 
 def allow_time(conn: Connection, seconds: int) -> None:
@@ -253,7 +270,8 @@ def migrating(url: str) -> Iterator[Connection]:
                 # in use only shortly: whoever waits for us queues up behind.
                 conn.exec_driver_sql("SET LOCAL statement_timeout = '60s'")
                 conn.exec_driver_sql("SET LOCAL lock_timeout = '60s'")
-                conn.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+                if not conn.info.get(ROW_LOCKS):
+                    conn.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
                 conn.exec_driver_sql("SET LOCAL lock_timeout = '4s'")
             yield conn
             if engine.dialect.name == "sqlite" and (
