@@ -20,7 +20,7 @@ from app.keys.seal import SealingKey
 from app.pki.anchors import TrustSet
 from app.pki.crl import LoadedCrl
 from app.pki.crl_fetch import CrlFetcher
-from app.store import audit, crls, holders, notices, status_lists, tokens, uses
+from app.store import audit, crls, holders, notices, patience, status_lists, tokens, uses
 from app.store.crls import CrlRow
 from app.store.engine import Database, StoreUnavailable
 from app.store.registry import change
@@ -70,13 +70,27 @@ class Upkeep:
         await self.door.ocsp.close()
 
     async def _refresh(self) -> None:
-        """Follow the registry, so that metadata and key set show changes within about a second."""
+        """Follow the registry, so that metadata and key set show changes within about a second.
+
+        A look that the database does not answer is left to its thread, and no other begins.
+        """
+        looking = asyncio.ensure_future(asyncio.to_thread(self.door.snapshots.refresh))
+        while not (await asyncio.wait({looking}, timeout=patience.LIMIT))[0]:
+            self._heard(answers=False, cause="no answer in time")
         try:
-            await asyncio.to_thread(self.door.snapshots.refresh)
-        except StoreUnavailable:
-            self.door.lifecycle.store_answers = False
-            raise
-        self.door.lifecycle.store_answers = True
+            looking.result()
+        except StoreUnavailable as error:
+            self._heard(answers=False, cause=repr(error))
+        else:
+            self._heard(answers=True)
+
+    def _heard(self, *, answers: bool, cause: str = "") -> None:
+        """Be ready or not; the log hears of each change, not of each look."""
+        before, self.door.lifecycle.store_answers = self.door.lifecycle.store_answers, answers
+        if before and not answers:
+            log().warning("store.unavailable", during="registry refresh", cause=cause)
+        elif answers and not before:
+            log().info("store.answers")
 
     async def _fetch_crls(self) -> None:
         await self.crl_fetcher.round(self.door.snapshots.current.asked_about("crl"))

@@ -13,14 +13,14 @@ from app.store.engine import Database
 from app.store.listening import Listening
 from app.store.registry import Snapshots
 from tests.kit.postgres import PostgresServer
-from tests.store.decisions import view
+from tests.store.decisions import View, view
 
 LONG = 30.0
 """Seconds after which even a loaded machine must have heard."""
 
 
 @contextmanager
-def following(db: Database) -> Iterator[tuple[Snapshots[object], threading.Semaphore]]:
+def following(db: Database) -> Iterator[tuple[Snapshots[View], threading.Semaphore]]:
     """A snapshot that nothing refreshes but notices; the semaphore counts refreshes."""
     snapshots, heard = Snapshots(db, view), threading.Semaphore(0)
 
@@ -31,7 +31,7 @@ def following(db: Database) -> Iterator[tuple[Snapshots[object], threading.Semap
     listening = Listening(db, changed)
     listening.start()
     try:
-        yield snapshots, heard  # type: ignore[misc] # of any kind of registry
+        yield snapshots, heard
     finally:
         listening.close()
 
@@ -66,7 +66,7 @@ def test_a_change_is_heard_of(postgresql: Database, url: str) -> None:
         for _ in range(3):
             now = raise_version(url)
             assert heard.acquire(timeout=LONG)
-            assert snapshots.current.version == now  # type: ignore[attr-defined] # every one has it
+            assert snapshots.current.version == now
 
 
 def test_a_lost_connection_is_made_anew(postgresql: Database, url: str) -> None:
@@ -80,7 +80,7 @@ def test_a_lost_connection_is_made_anew(postgresql: Database, url: str) -> None:
             )
         now = raise_version(url)
         assert heard.acquire(timeout=LONG)
-        assert snapshots.current.version == now  # type: ignore[attr-defined] # as above
+        assert snapshots.current.version == now
         now = raise_version(url)
         assert heard.acquire(timeout=LONG)
 
