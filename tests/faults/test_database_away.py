@@ -43,8 +43,9 @@ def test_not_there_at_the_start(
     """The server is alive, not ready, says so once, and begins when the database answers."""
     certbound(home, "quickstart", environment={"CERTBOUND_DATABASE_URL": cluster_url})
     cluster.end(signal.SIGQUIT)
-    options = {"database_url": cluster_url, "workers": workers}
-    with running(home, quickstart=False, wait=False, **options) as server:
+    with running(
+        home, quickstart=False, wait=False, database_url=cluster_url, workers=workers
+    ) as server:
         eventually(lambda: "store.unavailable" in server.log, lambda: server.log)
         eventually(lambda: _asks(server, "/livez") == 200)
         time.sleep(2.5)  # it tried again meanwhile
@@ -73,8 +74,7 @@ def test_killed_under_load(
     cluster: PostgresServer, cluster_url: str, home: Path, workers: str
 ) -> None:
     """SIGKILL for PostgreSQL: nothing acknowledged is lost, and without a restart it goes on."""
-    options = {"database_url": cluster_url, "workers": workers}
-    with running(home, **options) as server:
+    with running(home, database_url=cluster_url, workers=workers) as server:
         load = Steady([server], threads=6)
         with load.running():
             for _ in range(2):
