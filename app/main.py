@@ -13,6 +13,7 @@ from starlette.routing import Route as HttpRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import clock
+from app.admin import seen
 from app.clients.bundles import Bundles
 from app.clients.key_holders import KeyHolders
 from app.clients.registry import Registry
@@ -108,6 +109,7 @@ def _open_on(database: Database, settings: Settings) -> House:
     Raises:
         ConfigError: a file of CAs that the settings name cannot be used.
         SchemaMismatch: the database is not at this version's schema; nothing was changed.
+        Problem: it is an older copy of the database that this home has seen.
         StoreUnavailable: the database cannot be reached.
         SealingError: the signing keys cannot be unsealed.
 
@@ -115,6 +117,7 @@ def _open_on(database: Database, settings: Settings) -> House:
     for setting in ("trust_ca_file", "jwks_uri_ca_file"):
         _require_ca_file(setting, getattr(settings, setting))
     schema.ensure_current(database)
+    seen.require_not_older(settings, database)
     sealing_key = SealingKey.load(settings)
     rotate.ensure_keys(
         database, sealing_key, settings.signing_algorithm, clock.now(), actor="server"

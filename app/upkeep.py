@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from app import clock
+from app.admin import seen
 from app.admin.cascade import revoke_listed
 from app.audit import CertificateEvidence, CertificateExpiring, CrlReplaced
 from app.clients.bundles import LOOK_INTERVAL, Bundles
@@ -28,6 +29,8 @@ from app.telemetry import log
 
 REFRESH_INTERVAL = 1.0
 """Seconds between looks at the registry version. Only comfort: every decision checks it anyway."""
+MARK_INTERVAL = 2.0
+"""Seconds between looks at how far the database has come."""
 FETCH_INTERVAL = 5.0
 """Seconds between looks at which CRL is due."""
 UPKEEP_INTERVAL = 60.0
@@ -60,6 +63,7 @@ class Upkeep:
             _every(UPKEEP_INTERVAL, "upkeep", partial(asyncio.to_thread, self._round)),
             _every(FETCH_INTERVAL, "CRL fetch", self._fetch_crls),
             _every(LOOK_INTERVAL, "bundle refresh", self.bundles.refresh_once),
+            _every(MARK_INTERVAL, "mark", partial(asyncio.to_thread, self._mark)),
         ]
 
     async def close(self) -> None:
@@ -94,6 +98,10 @@ class Upkeep:
 
     async def _fetch_crls(self) -> None:
         await self.crl_fetcher.round(self.door.snapshots.current.asked_about("crl"))
+
+    def _mark(self) -> None:
+        """Write down how far the database has come, so that no older copy takes its place unseen."""
+        seen.keep(self.settings.home, seen.of(self.database))
 
     def _round(self) -> None:
         now = clock.now()

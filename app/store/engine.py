@@ -10,6 +10,7 @@ try again, and is told so.
 """
 
 import sqlite3
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -280,6 +281,28 @@ def migrating(url: str) -> Iterator[Connection]:
                 raise ValueError(f"migration leaves foreign keys without a row: {dangling}")
     finally:
         engine.dispose()
+
+
+@contextmanager
+def scratch(url: str) -> Iterator[Connection]:
+    """An empty database of the same kind, gone afterwards: what is tried in it touches no table.
+
+    PostgreSQL: the schema of temporary tables, in a transaction that is rolled back; needs the right
+    to make temporary tables there. SQLite: a file in a directory of its own.
+    """
+    parsed = accepted(url)
+    with tempfile.TemporaryDirectory(prefix="certbound-plan-") as folder:
+        if parsed.get_backend_name() == "sqlite":
+            parsed = parsed.set(database=f"{folder}/plan.db")
+        engine = make_engine(parsed, read_only=False)
+        try:
+            with _mapped(), engine.connect() as conn, conn.begin() as transaction:
+                if engine.dialect.name == "postgresql":
+                    conn.exec_driver_sql("SET LOCAL search_path = pg_temp")
+                yield conn
+                transaction.rollback()
+        finally:
+            engine.dispose()
 
 
 @contextmanager

@@ -79,6 +79,12 @@ def change(db: Database) -> Iterator[Connection]:
         notify(conn, CHANNEL)
 
 
+def raise_to(conn: Connection, least: int) -> None:
+    """Inside `change`: the version it makes is above this one, too."""
+    lower = registry.c.version < least
+    conn.execute(update(registry).where(lower).values(version=least))
+
+
 class Versioned(Protocol):
     """What a built registry must tell: the version it was built from."""
 
