@@ -89,6 +89,8 @@ class _Serving:
         try:
             await self._move_in(open_house(self.settings), stack)
         except StoreUnavailable as error:
+            if error.lasting:
+                raise
             return asyncio.ensure_future(self._wait_for_the_database(error, stack))
         done = asyncio.get_running_loop().create_future()
         done.set_result(None)
@@ -107,6 +109,8 @@ class _Serving:
                     house = await asyncio.to_thread(open_house, self.settings)
                     await self._move_in(house, stack)
                 except StoreUnavailable as error:
+                    if error.lasting:
+                        raise
                     why = error
             log().info("store.answers")
         finally:

@@ -9,7 +9,7 @@ import os
 from alembic import context
 from sqlalchemy import Connection
 
-from app.store.engine import migrating
+from app.store.migrating import migrating
 from app.store.tables import metadata
 
 

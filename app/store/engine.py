@@ -10,13 +10,12 @@ try again, and is told so.
 """
 
 import sqlite3
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Table, event, func, select
+from sqlalchemy import ColumnElement, Connection, Table, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -27,7 +26,6 @@ from app.store.connect import ROW_LOCKS, accepted, file_identity, make_engine
 # per database, so they only have to differ from what else uses this database.
 _REGISTRY_LOCK = 0x63657274626E6401
 _ADMIN_STREAM_LOCK = 0x63657274626E6402
-_MIGRATION_LOCK = 0x63657274626E6403
 _HOLDERS_LOCK = 0x63657274626E6404
 
 _SQLITE_UNAVAILABLE = {
@@ -45,8 +43,13 @@ _SQLITE_UNAVAILABLE = {
 }
 """Primary result codes that say nothing about our statement, only about the file and its disk."""
 
-_MIGRATION_PATIENCE = 60
-"""Seconds to wait for another process's migration, as long as one may take."""
+_SQLITE_LASTING = {
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_NOTADB,
+}
+"""Those of them that somebody has to do something about."""
 
 _READ_ONLY_TRANSACTION = "25006"
 """SQLSTATE of a write on a standby: a failover is under way."""
@@ -59,8 +62,13 @@ Transaction = Connection
 class StoreUnavailable(Exception):
     """The database cannot take or give this now; nothing of the transaction was kept.
 
-    One doubt remains on PostgreSQL: a connection lost during COMMIT may have committed.
+    One doubt remains on PostgreSQL: a connection lost during COMMIT may have committed. `lasting`:
+    time alone will not mend it.
     """
+
+    def __init__(self, *words: object, lasting: bool = False) -> None:
+        super().__init__(*words)
+        self.lasting = lasting
 
 
 class Database:
@@ -85,14 +93,14 @@ class Database:
         On SQLite it holds the only write lock from the start, so it cannot fail half-way for
         another writer's sake.
         """
-        with _mapped(), self._writer.begin() as conn:
+        with mapped(), self._writer.begin() as conn:
             self._require_same_file()
             yield conn
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """One committed state of everything, unchanged until the block ends. Writes are refused."""
-        with _mapped(), self._reader.connect() as conn, conn.begin():
+        with mapped(), self._reader.connect() as conn, conn.begin():
             self._require_same_file()
             yield conn
 
@@ -254,73 +262,28 @@ def _conflict_text(table: Table, change: str | None) -> str:
 
 
 @contextmanager
-def migrating(url: str) -> Iterator[Connection]:
-    """The transaction for migrations: one process at a time, waits bounded, foreign keys checked.
-
-    SQLite enforces foreign keys only at the end here, because altering a table there means dropping
-    it, and that would cascade. Raises `StoreUnavailable`, or `ValueError` where a key dangles.
-    """
-    parsed = accepted(url)
-    engine = make_engine(parsed, read_only=False, patience=_MIGRATION_PATIENCE)
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", lambda driver, _: driver.execute("PRAGMA foreign_keys=OFF"))
-    try:
-        with _mapped(), engine.begin() as conn:
-            if engine.dialect.name == "postgresql":
-                # Wait for another node's migration as long as one may take; after that, for a table
-                # in use only shortly: whoever waits for us queues up behind.
-                conn.exec_driver_sql("SET LOCAL statement_timeout = '60s'")
-                conn.exec_driver_sql("SET LOCAL lock_timeout = '60s'")
-                if not conn.info.get(ROW_LOCKS):
-                    conn.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
-                conn.exec_driver_sql("SET LOCAL lock_timeout = '4s'")
-            yield conn
-            if engine.dialect.name == "sqlite" and (
-                dangling := conn.exec_driver_sql("PRAGMA foreign_key_check").all()
-            ):
-                raise ValueError(f"migration leaves foreign keys without a row: {dangling}")
-    finally:
-        engine.dispose()
-
-
-@contextmanager
-def scratch(url: str) -> Iterator[Connection]:
-    """An empty database of the same kind, gone afterwards: what is tried in it touches no table.
-
-    PostgreSQL: the schema of temporary tables, in a transaction that is rolled back; needs the right
-    to make temporary tables there. SQLite: a file in a directory of its own.
-    """
-    parsed = accepted(url)
-    with tempfile.TemporaryDirectory(prefix="certbound-plan-") as folder:
-        if parsed.get_backend_name() == "sqlite":
-            parsed = parsed.set(database=f"{folder}/plan.db")
-        engine = make_engine(parsed, read_only=False)
-        try:
-            with _mapped(), engine.connect() as conn, conn.begin() as transaction:
-                if engine.dialect.name == "postgresql":
-                    conn.exec_driver_sql("SET LOCAL search_path = pg_temp")
-                yield conn
-                transaction.rollback()
-        finally:
-            engine.dispose()
-
-
-@contextmanager
-def _mapped() -> Iterator[None]:
+def mapped() -> Iterator[None]:
+    """What the database cannot do now becomes `StoreUnavailable`; our own mistakes pass as they are."""
     try:
         yield
     except PoolTimeout as error:
         raise StoreUnavailable("no free database connection") from error
     except DBAPIError as error:
         if _is_unavailable(error):
-            raise StoreUnavailable(str(error.orig)) from error
+            lasting = _code(error) in _SQLITE_LASTING
+            raise StoreUnavailable(str(error.orig), lasting=lasting) from error
         raise
 
 
-def _is_unavailable(error: DBAPIError) -> bool:
+def _code(error: DBAPIError) -> int | None:
+    """SQLite's primary result code, the low byte; None for another database."""
     code = getattr(error.orig, "sqlite_errorcode", None)
-    if code is not None:
-        return code & 0xFF in _SQLITE_UNAVAILABLE  # the low byte is the primary code
+    return None if code is None else code & 0xFF
+
+
+def _is_unavailable(error: DBAPIError) -> bool:
+    if (code := _code(error)) is not None:
+        return code in _SQLITE_UNAVAILABLE
     if error.connection_invalidated or isinstance(error, OperationalError):
         return True
     return getattr(error.orig, "sqlstate", None) == _READ_ONLY_TRANSACTION

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, event, inspect
 
-from app.store.engine import Database, scratch
+from app.store.engine import Database
+from app.store.migrating import scratch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
