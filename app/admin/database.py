@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from app.admin import seen
 from app.admin.desk import database, file_of, require_file, require_usable
 from app.admin.problem import Kind, Problem
 from app.config import Settings
@@ -80,6 +81,8 @@ def upgrade(settings: Settings) -> SchemaStatus:
         require_usable(path)
     before, needed = schema.status(settings.database_url)
     _require_not_newer(before, needed)
+    if before is None:
+        seen.forget(settings.home)  # made anew: no older copy of anything
     schema.upgrade(settings.database_url)
     return SchemaStatus(shown_url(settings), before, needed)
 

@@ -65,6 +65,12 @@ def keep(home: Path, seen: Seen) -> bool:
     return _write(home, seen)
 
 
+def forget(home: Path) -> None:
+    """A database is about to be made: whatever was seen in its place is no measure for it."""
+    with suppress(OSError):
+        (home / FILE).unlink()
+
+
 def replace(home: Path, seen: Seen) -> bool:
     """Write it down, whatever was seen before."""
     return _write(home, seen)

@@ -154,6 +154,18 @@ def test_a_token_alone_makes_a_copy_older(tmp_path: Path) -> None:
     refused(home, "serve", "--port", "0", "--mtls-port", "0", code=3)
 
 
+def test_a_database_made_anew_is_no_older_copy(tmp_path: Path) -> None:
+    """Whoever starts over, as the README says, is not held to what was there before."""
+    certbound(tmp_path, "quickstart")
+    done(tmp_path, "client", "disable", "bot")
+    certbound(tmp_path, "key", "rotate", "--force")
+    for file in tmp_path.glob("certbound.db*"):
+        file.unlink()
+    certbound(tmp_path, "db", "upgrade")
+    with running(tmp_path, quickstart=False) as server:
+        assert kit.ask_as(server, "bot").status_code == 401
+
+
 def test_the_same_database_and_another_one_are_no_older_copies(tmp_path: Path) -> None:
     """A mark is of one database: where the settings name another, it has one of its own."""
     mine = seen.Seen("a", 5, 100)
