@@ -375,6 +375,13 @@ class ResourceRemoved(OperatorEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseRestored(OperatorEvent):
+    """An older copy of the database was taken as it is; every token and signing key before it ended."""
+
+    name: ClassVar[str] = "database.restored"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeyAdded(OperatorEvent):
     """A signing key was made and is published as next."""
 

@@ -65,8 +65,9 @@ class Settings(BaseModel):
     workers: int = Field(
         1,
         ge=1,
-        le=1,
-        description="Server processes. This version runs one; a larger number is refused.",
+        le=64,
+        description="Server processes that share both ports; with two or more a supervisor "
+        "replaces one that ends, and SIGHUP exchanges them one by one.",
     )
     ops_host: str = Field(
         "127.0.0.1",

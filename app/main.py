@@ -1,9 +1,6 @@
-"""The only place that wires everything: settings in, a serving process out."""
+"""The only place that wires everything: settings in, an open house out."""
 
-import asyncio
 import ssl
-from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +13,7 @@ from starlette.routing import Route as HttpRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import clock
+from app.admin import seen
 from app.clients import deny_list
 from app.clients.bundles import Bundles
 from app.clients.key_holders import KeyHolders
@@ -32,9 +30,6 @@ from app.keys import rotate
 from app.keys.ring import KeyRing
 from app.keys.seal import SealingKey
 from app.keys.sign_off import SignOff
-from app.ops import listener as ops_listener
-from app.ops.face import Face
-from app.ops.figures import LastFigures
 from app.pki.crl_fetch import CrlFetcher
 from app.pki.crl_store import Revocation
 from app.pki.ocsp_cache import OcspCache
@@ -44,9 +39,6 @@ from app.store.journal import Journal
 from app.store.lookup import Lookups
 from app.store.ocsp import OcspMemory
 from app.store.registry import RegistryRows, Snapshots
-from app.telemetry import configure, log
-from app.tls import listener
-from app.tls.limits import Limits
 from app.tokens.genuine import OwnTokens
 from app.tokens.published import Now, PublishedLists
 from app.tokens.status import StatusLists
@@ -102,19 +94,33 @@ class House:
 
 
 def open_house(settings: Settings) -> House:
+    """Open the database and everything that stands on it; raises as `_open_on`.
+
+    Nothing stays open where that fails.
+    """
+    database = Database(settings.database_url)
+    try:
+        return _open_on(database, settings)
+    except BaseException:
+        database.dispose()
+        raise
+
+
+def _open_on(database: Database, settings: Settings) -> House:
     """Open the database and everything that stands on it.
 
     Raises:
         ConfigError: a file of CAs that the settings name cannot be used.
         SchemaMismatch: the database is not at this version's schema; nothing was changed.
+        Problem: it is an older copy of the database that this home has seen.
         StoreUnavailable: the database cannot be reached.
         SealingError: the signing keys cannot be unsealed.
 
     """
     for setting in ("trust_ca_file", "jwks_uri_ca_file"):
         _require_ca_file(setting, getattr(settings, setting))
-    database = Database(settings.database_url)
     schema.ensure_current(database)
+    seen.require_not_older(settings, database)
     sealing_key = SealingKey.load(settings)
     rotate.ensure_keys(
         database, sealing_key, settings.signing_algorithm, clock.now(), actor="server"
@@ -196,84 +202,3 @@ def _registry(
     ocsp.bar(registry.version, partial(deny_list.names, registry.denied))
     revocation.follow(registry.version, registry.asked_about("crl"), rows.crls)
     return registry
-
-
-CRL_LOADING = 60.0
-"""Seconds that a start waits at most for CRLs: 50 MB take two."""
-
-Announce = Callable[[list[tuple[str, int]]], None]
-"""Gets the bound addresses, host and port."""
-
-
-def serve(settings: Settings, announce: Announce = lambda _: None) -> int:
-    """Serve until SIGTERM or SIGINT; 0 after a graceful stop.
-
-    `announce` is called once, when both listeners accept connections. Raises what `open_house`
-    raises, and OSError, CannotListen or CertificateFileError where a listener cannot be opened.
-    """
-    configure(settings.log_format, settings.log_level)
-    house = open_house(settings)
-    with asyncio.Runner(loop_factory=listener.loop_factory(settings.event_loop)) as runner:
-        runner.run(_serve(house, settings, announce))
-    return 0
-
-
-async def _serve(house: House, settings: Settings, announce: Announce) -> None:
-    door = house.door
-    face = Face(door, LastFigures(house.database))
-
-    def started(addresses: list[tuple[str, int]]) -> None:
-        door.lifecycle.ready = True
-        announce(addresses)
-
-    def stopping() -> None:
-        door.lifecycle.ready = False
-        log().info("server.stopping")
-
-    async with AsyncExitStack() as stack:
-        stack.callback(house.database.dispose)
-        stack.push_async_callback(face.figures.close)
-        await stack.enter_async_context(
-            ops_listener.listening(face.app(), settings.ops_host, settings.ops_port)
-        )
-        stack.callback(house.upkeep.sign_off_last)
-        door.journal.start()
-        stack.callback(door.journal.close, settings.shutdown_timeout)
-        door.lookups.start()
-        stack.callback(door.lookups.close, settings.shutdown_timeout)
-        stack.push_async_callback(door.remote_keys.close)
-        stack.push_async_callback(house.upkeep.close)
-        # A large CRL takes seconds to parse; until then a hard policy would refuse everybody.
-        await asyncio.to_thread(door.revocation.wait, CRL_LOADING)
-        for work in house.upkeep.works():
-            task = asyncio.ensure_future(work)
-            stack.push_async_callback(_cancelled, task)
-        await listener.serve(
-            house.app,
-            host=settings.host,
-            ports=(settings.port, settings.mtls_port),
-            certificate_file=settings.tls_certificate_file,
-            key_file=settings.tls_key_file,
-            limits=_limits(settings),
-            on_started=started,
-            on_stopping=stopping,
-            on_certificate=face.hear_certificate,
-        )
-
-
-def _limits(settings: Settings) -> Limits:
-    return Limits(
-        handshake=settings.handshake_timeout,
-        headers=settings.header_timeout,
-        body=settings.body_timeout,
-        idle=settings.idle_timeout,
-        shutdown=settings.shutdown_timeout,
-        max_connections=settings.max_connections,
-        max_connections_per_address=settings.max_connections_per_address,
-    )
-
-
-async def _cancelled(task: "asyncio.Future[None]") -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task

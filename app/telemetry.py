@@ -5,14 +5,20 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Literal, TextIO, cast
 
 import structlog
-from structlog.typing import FilteringBoundLogger, Processor
+from structlog.typing import EventDict, FilteringBoundLogger, Processor
 
 
-def configure(log_format: Literal["console", "json"], log_level: str) -> None:
-    """Set up logging for a server process. Values are quoted, so control characters stay visible."""
+def configure(
+    log_format: Literal["console", "json"], log_level: str, worker: int | None = None
+) -> None:
+    """Set up logging for a server process. Values are quoted, so control characters stay visible.
+
+    Each line of a worker has its number.
+    """
     renderer: Processor = (
         structlog.processors.JSONRenderer()
         if log_format == "json"
@@ -20,6 +26,7 @@ def configure(log_format: Literal["console", "json"], log_level: str) -> None:
     )
     structlog.configure(
         processors=[
+            *([] if worker is None else [partial(_numbered, worker)]),
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
@@ -39,10 +46,11 @@ class _Heedless:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
-    def write(self, text: str) -> None:
+    def write(self, text: str) -> int:
         """Write, or lose the line."""
         with self._losing():
             self._stream.write(text)
+        return len(text)
 
     def flush(self) -> None:
         """Hand it on, or lose it."""
@@ -65,3 +73,8 @@ class _Heedless:
 def log() -> FilteringBoundLogger:
     """The logger. Event names are noun.verb, like audit events."""
     return cast("FilteringBoundLogger", structlog.get_logger())
+
+
+def _numbered(worker: int, _logger: object, _name: str, entry: EventDict) -> EventDict:
+    entry["worker"] = worker
+    return entry

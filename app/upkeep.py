@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from app import clock
+from app.admin import seen
 from app.admin.cascade import revoke_listed
 from app.audit import CertificateEvidence, CertificateExpiring, CrlReplaced
 from app.clients import crl_due
@@ -22,7 +23,7 @@ from app.keys.sign_off import SignOff, TrailAltered
 from app.pki.anchors import TrustSet
 from app.pki.crl import LoadedCrl
 from app.pki.crl_fetch import CrlFetcher
-from app.store import audit, crls, holders, notices, status_lists, tokens, trust, uses
+from app.store import audit, crls, holders, notices, patience, status_lists, tokens, trust, uses
 from app.store.crls import CrlRow
 from app.store.engine import Database, StoreUnavailable
 from app.store.registry import change
@@ -30,6 +31,8 @@ from app.telemetry import log
 
 REFRESH_INTERVAL = 1.0
 """Seconds between looks at the registry version. Only comfort: every decision checks it anyway."""
+MARK_INTERVAL = 2.0
+"""Seconds between looks at how far the database has come."""
 FETCH_INTERVAL = 5.0
 """Seconds between looks at which CRL is due."""
 COUNT_INTERVAL = 5.0
@@ -68,6 +71,7 @@ class Upkeep:
             _every(FETCH_INTERVAL, "CRL fetch", self._fetch_crls),
             _every(COUNT_INTERVAL, "refusals", self._count_refusals),
             _every(LOOK_INTERVAL, "bundle refresh", self.bundles.refresh_once),
+            _every(MARK_INTERVAL, "mark", partial(asyncio.to_thread, self._mark)),
         ]
 
     async def close(self) -> None:
@@ -82,13 +86,27 @@ class Upkeep:
         await self.door.ocsp.close()
 
     async def _refresh(self) -> None:
-        """Follow the registry, so that metadata and key set show changes within about a second."""
+        """Follow the registry, so that metadata and key set show changes within about a second.
+
+        A look that the database does not answer is left to its thread, and no other begins.
+        """
+        looking = asyncio.ensure_future(asyncio.to_thread(self.door.snapshots.refresh))
+        while not (await asyncio.wait({looking}, timeout=patience.LIMIT))[0]:
+            self._heard(answers=False, cause="no answer in time")
         try:
-            await asyncio.to_thread(self.door.snapshots.refresh)
-        except StoreUnavailable:
-            self.door.lifecycle.store_answers = False
-            raise
-        self.door.lifecycle.store_answers = True
+            looking.result()
+        except StoreUnavailable as error:
+            self._heard(answers=False, cause=repr(error))
+        else:
+            self._heard(answers=True)
+
+    def _heard(self, *, answers: bool, cause: str = "") -> None:
+        """Be ready or not; the log hears of each change, not of each look."""
+        before, self.door.lifecycle.store_answers = self.door.lifecycle.store_answers, answers
+        if before and not answers:
+            log().warning("store.unavailable", during="registry refresh", cause=cause)
+        elif answers and not before:
+            log().info("store.answers")
 
     async def _fetch_crls(self) -> None:
         await self.crl_fetcher.round(self.door.snapshots.current.asked_about("crl"))
@@ -113,6 +131,10 @@ class Upkeep:
             log().warning("store.unavailable", during="sign-off", cause=repr(error))
         except Exception as error:  # noqa: BLE001 - keys rotate and rows expire all the same
             log().exception("upkeep.failed", during="sign-off", exc_info=error)
+
+    def _mark(self) -> None:
+        """Write down how far the database has come, so that no older copy takes its place unseen."""
+        seen.keep(self.settings.home, seen.of(self.database))
 
     def _round(self) -> None:
         # First: the key that signed the checkpoint before may be forgotten further down.

@@ -9,7 +9,7 @@ import os
 from alembic import context
 from sqlalchemy import Connection
 
-from app.store.engine import migrating
+from app.store.migrating import migrating
 from app.store.tables import metadata
 
 
@@ -26,6 +26,7 @@ def _migrate(conn: Connection) -> None:
         target_metadata=metadata,
         # SQLite alters a table by making it anew.
         render_as_batch=conn.dialect.name == "sqlite",
+        on_version_apply=context.config.attributes.get("on_version_apply"),
     )
     with context.begin_transaction():
         context.run_migrations()
@@ -34,5 +35,9 @@ def _migrate(conn: Connection) -> None:
 if context.is_offline_mode():
     raise SystemExit("Migrations look at the database: run them without --sql.")
 
-with migrating(_url()) as connection:
-    _migrate(connection)
+given: Connection | None = context.config.attributes.get("connection")
+if given is not None:
+    _migrate(given)
+else:
+    with migrating(_url()) as connection:
+        _migrate(connection)

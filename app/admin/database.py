@@ -3,10 +3,12 @@
 import re
 from dataclasses import dataclass
 
+from app.admin import seen
 from app.admin.desk import database, file_of, require_file, require_usable
 from app.admin.problem import Kind, Problem
 from app.config import Settings
 from app.store import schema
+from app.store.schema import Step
 
 MASKED = "***"
 _PASSWORDS = (re.compile(r"(://[^:/@]*:).*(?=@)", re.DOTALL), re.compile(r"([?&]password=)[^&]*"))
@@ -46,6 +48,19 @@ def status(settings: Settings) -> SchemaStatus:
     return SchemaStatus(shown_url(settings), before, needed)
 
 
+def plan(settings: Settings) -> tuple[SchemaStatus, list[Step]]:
+    """What `upgrade` would do, step by step; nothing is changed.
+
+    Raises:
+        Problem: there is no database, or its schema is a newer release's.
+        StoreUnavailable: it does not answer.
+
+    """
+    found = status(settings)
+    _require_not_newer(found.before, found.needed)
+    return found, schema.plan(settings.database_url)
+
+
 def upgrade(settings: Settings) -> SchemaStatus:
     """Create or migrate; what it was before. Several at once are safe: one migrates.
 
@@ -65,6 +80,14 @@ def upgrade(settings: Settings) -> SchemaStatus:
     if path is not None and path.exists():
         require_usable(path)
     before, needed = schema.status(settings.database_url)
+    _require_not_newer(before, needed)
+    if before is None:
+        seen.forget(settings.home)  # made anew: no older copy of anything
+    schema.upgrade(settings.database_url)
+    return SchemaStatus(shown_url(settings), before, needed)
+
+
+def _require_not_newer(before: str | None, needed: str) -> None:
     if before is not None and before > needed:
         raise Problem(
             "the database belongs to a newer release",
@@ -73,8 +96,6 @@ def upgrade(settings: Settings) -> SchemaStatus:
             action="Install the newer release; this one never migrates back by itself.",
             kind=Kind.ENVIRONMENT,
         )
-    schema.upgrade(settings.database_url)
-    return SchemaStatus(shown_url(settings), before, needed)
 
 
 def shown_url(settings: Settings) -> str:

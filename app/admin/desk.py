@@ -3,14 +3,15 @@
 import getpass
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.admin import seen
 from app.admin.problem import Kind, Problem
 from app.config import Settings
 from app.store import schema
-from app.store.engine import Database
+from app.store.engine import Database, StoreUnavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ def actor() -> str:
 def at_desk(settings: Settings) -> Iterator[Desk]:
     """A desk over a database that has this release's schema. Creates and migrates nothing.
 
+    What was done at it is marked beside it (`app.admin.seen`).
+
     Raises:
         Problem: there is no database, or its schema is another release's.
         StoreUnavailable: it does not answer.
@@ -53,7 +56,11 @@ def at_desk(settings: Settings) -> Iterator[Desk]:
                 action=mismatch.action,
                 kind=Kind.ENVIRONMENT,
             ) from mismatch
-        yield Desk(db, settings, actor())
+        try:
+            yield Desk(db, settings, actor())
+        finally:
+            with suppress(StoreUnavailable):  # then the command has said so
+                seen.keep(settings.home, seen.of(db))
     finally:
         db.dispose()
 

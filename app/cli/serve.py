@@ -1,6 +1,8 @@
 """``certbound serve``: the server in the foreground, with a flag for each setting."""
 
+import asyncio
 import inspect
+from collections.abc import Iterator
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -20,13 +22,18 @@ from app.cli.first_token import curl
 from app.cli.page import Page
 from app.cli.session import Session
 from app.cli.verb import verb
-from app.config import SECRETS, Settings, names
+from app.config import SECRETS, ConfigError, Settings, names
 from app.issuers import Issuer
 from app.keys.seal import SealingError
-from app.main import serve as serve_forever
 from app.ops.listener import CannotListen
+from app.serving import Announce
+from app.serving import serve as serve_forever
 from app.store.schema import SchemaMismatch
+from app.telemetry import configure, log
 from app.tls.context import CertificateFileError
+from app.tls.listener import bind
+from app.workers.place import taken
+from app.workers.supervisor import Supervisor
 
 
 def serve(session: Session, **flags: str | None) -> Page:
@@ -37,9 +44,15 @@ def serve(session: Session, **flags: str | None) -> Page:
     def announce(addresses: list[tuple[str, int]]) -> None:
         session.emit(_announcement(session, settings, addresses))
 
+    place = taken()
     require_file(database(settings))
     try:
-        code = serve_forever(settings, announce)
+        if place is not None:
+            raise typer.Exit(serve_forever(settings, place=place))
+        if settings.workers > 1:
+            code = _supervised(session, settings, announce)
+        else:
+            code = serve_forever(settings, announce)
     except SchemaMismatch as error:
         raise Problem(
             "the server cannot start",
@@ -71,9 +84,47 @@ def serve(session: Session, **flags: str | None) -> Page:
             "with port = … and mtls_port = … in certbound.toml.",
             kind=Kind.ENVIRONMENT,
         ) from error
+    if code != 0:
+        raise typer.Exit(code)  # the worker that could not start has said why
     page = Page({"stopped": True}, code)
     page.ok("stopped")
     return page
+
+
+def _supervised(session: Session, settings: Settings, announce: Announce) -> int:
+    """Serve with several processes. What this one was told on the command line, all are told."""
+    configure(settings.log_format, settings.log_level)
+    sockets = bind(settings.host, (settings.port, settings.mtls_port))
+
+    def reload() -> int | None:
+        try:
+            return session.loaded().settings.workers
+        except (ConfigError, Problem) as error:
+            log().error("reload.failed", cause=str(error))
+            return None
+
+    told = [word for flag in _flags(session) for word in flag]
+    supervisor = Supervisor(
+        arguments=("serve", "--home", str(session.home), *told),
+        sockets=sockets,
+        count=settings.workers,
+        patience=settings.shutdown_timeout,
+        reload=reload,
+        announce=lambda: announce([each.getsockname()[:2] for each in sockets]),
+    )
+    try:
+        return asyncio.run(supervisor.run())
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def _flags(session: Session) -> Iterator[tuple[str, ...]]:
+    for name, value in session.flags.items():
+        if value is not None:
+            yield f"--{name.replace('_', '-')}", value
+    if session.as_json:
+        yield ("--json",)
 
 
 def register(app: typer.Typer) -> None:

@@ -9,6 +9,7 @@ from app import clock
 from app.store import holders
 from app.store.engine import Database, lock_registry
 from app.store.holders import HolderRow
+from app.store.patience import bounded
 from app.store.registry import version
 
 REMEMBERED = 50_000
@@ -44,7 +45,9 @@ class KeyHolders:
         Raises `StoreUnavailable`. A client removed meanwhile claims nothing and nothing of it is
         remembered: a decision as of the returned version says that it is unknown.
         """
-        found_at, rows = await asyncio.to_thread(self._claim, spki_sha256, client_id, tenant)
+        found_at, rows = await bounded(
+            asyncio.to_thread(self._claim, spki_sha256, client_id, tenant)
+        )
         if holders.among(client_id, rows):
             key = (spki_sha256, client_id)
             with self._lock:

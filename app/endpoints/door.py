@@ -33,6 +33,7 @@ from app.jose.fetch import RemoteKeys
 from app.pki import check
 from app.pki.crl_store import Revocation
 from app.pki.ocsp_cache import OcspCache
+from app.store import patience
 from app.store.engine import StoreUnavailable
 from app.store.journal import Journal
 from app.store.lookup import Lookups
@@ -77,6 +78,13 @@ class Lifecycle:
     ready: bool = False
     store_answers: bool = True
     """Whether the last look at the database, at most some seconds ago, found it answering."""
+    others_ready: bool = True
+    """Whether the other workers of this server are ready too."""
+
+    @property
+    def able(self) -> bool:
+        """Whether this process can issue tokens."""
+        return self.ready and self.store_answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +145,7 @@ def endpoint(door: Door, route: Route) -> Callable[[Request], Awaitable[Response
     """`route` as the framework calls it: every error leaves through here, and never as a stack."""
 
     async def answer(request: Request) -> Response:
+        patience.begin()
         try:
             try:
                 return await route.handler(door, request)

@@ -15,8 +15,9 @@ async def livez(_door: Door, _request: Request) -> Response:
 async def readyz(door: Door, _request: Request) -> Response:
     """Whether to send requests here.
 
-    Not before the start is complete, not once told to stop, not while the database is silent.
+    Not before the start is complete, not once told to stop, not while the database is silent, and
+    not while a worker beside this one cannot either.
     """
-    if door.lifecycle.ready and door.lifecycle.store_answers:
+    if door.lifecycle.able and door.lifecycle.others_ready:
         return json_response({"status": "ready"})
     return json_response({"status": "not ready"}, status=503, headers={"Retry-After": "2"})

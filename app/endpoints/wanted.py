@@ -23,6 +23,7 @@ from app.pki.crl import LoadedCrl
 from app.pki.leaf import Leaf
 from app.pki.ocsp import OcspAnswer
 from app.pki.revocation import RevocationSource
+from app.store.patience import bounded
 
 CRL_WAIT = 15.0
 """Seconds a request waits at most for a CRL that was just loaded: a million entries take two on an
@@ -134,4 +135,4 @@ class HoldersWanted(Wanted):
         spki_sha256 = self._asking.certificate.spki_sha256
         found_at = await door.key_holders.claim(spki_sha256, client.client_id, client.tenant)
         if found_at != door.snapshots.current.version:
-            await asyncio.to_thread(door.snapshots.refresh)
+            await bounded(asyncio.to_thread(door.snapshots.refresh))

@@ -60,8 +60,10 @@ class _OneRequest(HttpToolsProtocol):
 
 
 @contextlib.asynccontextmanager
-async def listening(app: ASGIApp, host: str, port: int) -> AsyncIterator[None]:
-    """Serve `app` until the block ends. Port 0: not at all.
+async def listening(
+    app: ASGIApp, host: str, port: int, *, shared: bool = False
+) -> AsyncIterator[None]:
+    """Serve `app` until the block ends. Port 0: not at all. Shared: beside others that share it.
 
     Raises:
         CannotListen: the address is taken or not this machine's.
@@ -71,7 +73,7 @@ async def listening(app: ASGIApp, host: str, port: int) -> AsyncIterator[None]:
         yield
         return
     try:
-        sockets = bind(host, [port])
+        sockets = bind(host, [port], shared=shared)
     except OSError as error:
         raise CannotListen(str(error.strerror or error)) from error
     try:

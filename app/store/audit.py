@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, func, select, tuple_
 
 from app.audit import AnchorRemoved, CertificateDenied, Event, TrustRemoved, canonical
 from app.clock import now_ms
@@ -150,6 +150,11 @@ def tail(conn: Connection, count: int) -> Sequence[AuditRow]:
     """The last entries of all streams, oldest first."""
     query = select(audit).order_by(audit.c.at_ms.desc(), audit.c.writer.desc(), audit.c.seq.desc())
     return _rows(conn, query.limit(count))[::-1]
+
+
+def newest_at(conn: Connection) -> int:
+    """The latest time of any entry, milliseconds; 0 where there is none."""
+    return int(conn.execute(select(func.max(audit.c.at_ms))).scalar_one() or 0)
 
 
 def find_ref(conn: Connection, ref: str) -> AuditRow | None:

@@ -1,7 +1,7 @@
 """One thread that serves the callers of an event loop, all that wait at a time.
 
-Guarantees: a caller is served by work that began after it asked; it waits on its own event loop
-and hears of every failure; at most `capacity` wait, and close serves them before it takes no more.
+Guarantees: a caller is served by work that began after it asked; it waits on its own event loop,
+no longer than its request has patience, and hears of every failure; at most `capacity` wait, and close serves them before it takes no more.
 Not here: what serving is. The journal writes, the look-ups read.
 """
 
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
+from app.store import patience
 from app.store.engine import StoreUnavailable
 
 _LINGER = 0.004
@@ -37,6 +38,16 @@ class Waiting:
             self.served.set_result(None)
         else:
             self.served.set_exception(self.error)
+
+    def give_up(self) -> None:
+        """Tell the caller that it takes too long; to be called in its event loop."""
+        if not self.served.done():
+            self.served.set_exception(StoreUnavailable("the database does not answer in time"))
+
+    @property
+    def given_up(self) -> bool:
+        """Whether nobody waits any more: it need not be served."""
+        return self.served.done()
 
 
 W = TypeVar("W", bound=Waiting)
@@ -92,6 +103,7 @@ class Batches(Generic[W]):
     async def wait(self, waiting: W) -> None:
         """Return when it was served. Raises its error, `StoreUnavailable` where that failed.
 
+        The same where it takes longer than the request has patience; it may be served all the same.
         The caller has looked whether the queue is `full`.
         """
         loop = waiting.loop
@@ -102,7 +114,13 @@ class Batches(Generic[W]):
             if self._gathering is not loop:
                 self._gathering = loop
                 loop.call_soon(self._gather, loop, len(self._queue), loop.time() + _LINGER)
-        await waiting.served
+        request, began = patience.left(), loop.time()
+        timer = loop.call_later(request.seconds, waiting.give_up)
+        try:
+            await waiting.served
+        finally:
+            timer.cancel()
+            request.seconds -= loop.time() - began
 
     def _gather(self, loop: asyncio.AbstractEventLoop, seen: int, until: float) -> None:
         """Wake the thread as soon as the loop went round without a new caller.
@@ -131,8 +149,10 @@ class Batches(Generic[W]):
                 return
 
     def _serve_batch(self, batch: list[W]) -> None:
+        batch = [waiting for waiting in batch if not waiting.given_up]
         try:
-            self._serve(batch)
+            if batch:
+                self._serve(batch)
         except Exception as error:  # noqa: BLE001 -- whatever it was, the callers must hear of it
             if isinstance(error, StoreUnavailable):
                 # Who came meanwhile would only wait as long again.

@@ -16,6 +16,11 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+ROW_LOCKS = "certbound_row_locks"
+"""In `Connection.info`: the engine has no advisory locks that we may trust, and no notices."""
+_LOCKS = "certbound_locks"
+"""Parameter of the URL: ``rows`` says so of an engine that looks like PostgreSQL."""
+
 PATIENCE = 2
 """Seconds to wait for a lock, a connection or a pool place: clients get their 503 within two."""
 
@@ -130,12 +135,17 @@ def _postgresql(url: URL, shared: dict[str, Any], *, read_only: bool) -> Engine:
     own = " ".join(f"-c {name}={value}" for name, value in settings.items())
     connect_args = {
         "connect_timeout": PATIENCE,
-        "tcp_user_timeout": limit,  # a node that vanished without a word
+        # A node that vanished without a word: while we send, and while we only wait.
+        "tcp_user_timeout": limit,
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
         "application_name": "certbound",
         "options": f"{own} {url.query.get('options', '')}",  # what the operator set wins
     }
+    by_rows = url.query.get(_LOCKS) == "rows"
     engine = create_engine(
-        url.difference_update_query(["options"]),
+        url.difference_update_query(["options", _LOCKS]),
         connect_args=connect_args,
         # A writer must see what was committed while it waited for a lock; a reader must not.
         isolation_level="REPEATABLE READ" if read_only else "READ COMMITTED",
@@ -145,12 +155,14 @@ def _postgresql(url: URL, shared: dict[str, Any], *, read_only: bool) -> Engine:
         return engine.execution_options(postgresql_readonly=True)
 
     @event.listens_for(engine, "connect")
-    def _durable(driver: psycopg.Connection, _record: ConnectionPoolEntry) -> None:
+    def _durable(driver: psycopg.Connection, record: ConnectionPoolEntry) -> None:
         # A server or role set to lose the last commits in a crash would break promise 2.
         driver.execute(
             "SELECT set_config('synchronous_commit', 'on', false)"
             " WHERE current_setting('synchronous_commit') = 'off'"
         )
+        name = str((driver.execute("SELECT version()").fetchone() or [""])[0])
+        record.info[ROW_LOCKS] = by_rows or not name.startswith("PostgreSQL ") or "-YB-" in name
         driver.commit()
 
     return engine

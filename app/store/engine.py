@@ -4,8 +4,9 @@ Guarantees: what `Database.begin` commits is on disk when it returns, whole or n
 sees one committed state; a database that cannot answer raises `StoreUnavailable` within about
 `connect.PATIENCE` seconds per statement and heals without a restart.
 
-Not guaranteed: anything on an engine without advisory locks, other than SQLite. `lock_registry` is
-the one function to change for such an engine (serializable isolation instead).
+On engines that only speak PostgreSQL's protocol, rows are locked instead of advisory locks, and
+nobody is notified (see `connect.ROW_LOCKS`). Rows do not queue fairly: whoever revokes may have to
+try again, and is told so.
 """
 
 import sqlite3
@@ -14,18 +15,17 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Table, event, func, select
+from sqlalchemy import ColumnElement, Connection, Table, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from app.store.connect import accepted, file_identity, make_engine
+from app.store.connect import ROW_LOCKS, accepted, file_identity, make_engine
 
 # Keys of PostgreSQL's advisory locks: "certbnd" in ASCII and a number. They live in one namespace
 # per database, so they only have to differ from what else uses this database.
 _REGISTRY_LOCK = 0x63657274626E6401
 _ADMIN_STREAM_LOCK = 0x63657274626E6402
-_MIGRATION_LOCK = 0x63657274626E6403
 _HOLDERS_LOCK = 0x63657274626E6404
 
 _SQLITE_UNAVAILABLE = {
@@ -43,8 +43,13 @@ _SQLITE_UNAVAILABLE = {
 }
 """Primary result codes that say nothing about our statement, only about the file and its disk."""
 
-_MIGRATION_PATIENCE = 60
-"""Seconds to wait for another process's migration, as long as one may take."""
+_SQLITE_LASTING = {
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_NOTADB,
+}
+"""Those of them that somebody has to do something about."""
 
 _READ_ONLY_TRANSACTION = "25006"
 """SQLSTATE of a write on a standby: a failover is under way."""
@@ -57,8 +62,13 @@ Transaction = Connection
 class StoreUnavailable(Exception):
     """The database cannot take or give this now; nothing of the transaction was kept.
 
-    One doubt remains on PostgreSQL: a connection lost during COMMIT may have committed.
+    One doubt remains on PostgreSQL: a connection lost during COMMIT may have committed. `lasting`:
+    time alone will not mend it.
     """
+
+    def __init__(self, *words: object, lasting: bool = False) -> None:
+        super().__init__(*words)
+        self.lasting = lasting
 
 
 class Database:
@@ -83,14 +93,14 @@ class Database:
         On SQLite it holds the only write lock from the start, so it cannot fail half-way for
         another writer's sake.
         """
-        with _mapped(), self._writer.begin() as conn:
+        with mapped(), self._writer.begin() as conn:
             self._require_same_file()
             yield conn
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """One committed state of everything, unchanged until the block ends. Writes are refused."""
-        with _mapped(), self._reader.connect() as conn, conn.begin():
+        with mapped(), self._reader.connect() as conn, conn.begin():
             self._require_same_file()
             yield conn
 
@@ -122,21 +132,37 @@ def lock_registry(conn: Connection, *, exclusive: bool) -> None:
     fairly; shared row locks could keep the one who revokes waiting for ever. What was committed
     before the lock was given is seen by the statements after it (READ COMMITTED).
     """
-    if conn.dialect.name == "postgresql":
+    if conn.info.get(ROW_LOCKS):
+        conn.exec_driver_sql(
+            f"SELECT version FROM registry FOR {'UPDATE' if exclusive else 'SHARE'}"  # noqa: S608 -- constants
+        )
+    elif conn.dialect.name == "postgresql":
         lock = func.pg_advisory_xact_lock if exclusive else func.pg_advisory_xact_lock_shared
         conn.execute(select(lock(_REGISTRY_LOCK)))
 
 
 def lock_admin_stream(conn: Connection) -> None:
     """Until this transaction ends, nobody else appends to the audit stream ``admin``."""
-    if conn.dialect.name == "postgresql":
-        conn.execute(select(func.pg_advisory_xact_lock(_ADMIN_STREAM_LOCK)))
+    _lock_alone(conn, _ADMIN_STREAM_LOCK)
 
 
 def lock_holders(conn: Connection) -> None:
     """Until this transaction ends, nobody else claims a key. Take the registry's lock before it."""
-    if conn.dialect.name == "postgresql":
-        conn.execute(select(func.pg_advisory_xact_lock(_HOLDERS_LOCK)))
+    _lock_alone(conn, _HOLDERS_LOCK)
+
+
+def _lock_alone(conn: Connection, key: int) -> None:
+    if conn.info.get(ROW_LOCKS):
+        # One row for all such locks. They are taken last, so that nobody waits in a circle.
+        conn.exec_driver_sql("SELECT version_num FROM alembic_version FOR UPDATE")
+    elif conn.dialect.name == "postgresql":
+        conn.execute(select(func.pg_advisory_xact_lock(key)))
+
+
+def notify(conn: Connection, channel: str) -> None:
+    """Tell whoever listens (`app.store.listening`) once this transaction is committed."""
+    if conn.dialect.name == "postgresql" and not conn.info.get(ROW_LOCKS):
+        conn.execute(select(func.pg_notify(channel, "")))
 
 
 def allow_time(conn: Connection, seconds: int) -> None:
@@ -236,50 +262,28 @@ def _conflict_text(table: Table, change: str | None) -> str:
 
 
 @contextmanager
-def migrating(url: str) -> Iterator[Connection]:
-    """The transaction for migrations: one process at a time, waits bounded, foreign keys checked.
-
-    SQLite enforces foreign keys only at the end here, because altering a table there means dropping
-    it, and that would cascade. Raises `StoreUnavailable`, or `ValueError` where a key dangles.
-    """
-    parsed = accepted(url)
-    engine = make_engine(parsed, read_only=False, patience=_MIGRATION_PATIENCE)
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", lambda driver, _: driver.execute("PRAGMA foreign_keys=OFF"))
-    try:
-        with _mapped(), engine.begin() as conn:
-            if engine.dialect.name == "postgresql":
-                # Wait for another node's migration as long as one may take; after that, for a table
-                # in use only shortly: whoever waits for us queues up behind.
-                conn.exec_driver_sql("SET LOCAL statement_timeout = '60s'")
-                conn.exec_driver_sql("SET LOCAL lock_timeout = '60s'")
-                conn.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
-                conn.exec_driver_sql("SET LOCAL lock_timeout = '4s'")
-            yield conn
-            if engine.dialect.name == "sqlite" and (
-                dangling := conn.exec_driver_sql("PRAGMA foreign_key_check").all()
-            ):
-                raise ValueError(f"migration leaves foreign keys without a row: {dangling}")
-    finally:
-        engine.dispose()
-
-
-@contextmanager
-def _mapped() -> Iterator[None]:
+def mapped() -> Iterator[None]:
+    """What the database cannot do now becomes `StoreUnavailable`; our own mistakes pass as they are."""
     try:
         yield
     except PoolTimeout as error:
         raise StoreUnavailable("no free database connection") from error
     except DBAPIError as error:
         if _is_unavailable(error):
-            raise StoreUnavailable(str(error.orig)) from error
+            lasting = _code(error) in _SQLITE_LASTING
+            raise StoreUnavailable(str(error.orig), lasting=lasting) from error
         raise
 
 
-def _is_unavailable(error: DBAPIError) -> bool:
+def _code(error: DBAPIError) -> int | None:
+    """SQLite's primary result code, the low byte; None for another database."""
     code = getattr(error.orig, "sqlite_errorcode", None)
-    if code is not None:
-        return code & 0xFF in _SQLITE_UNAVAILABLE  # the low byte is the primary code
+    return None if code is None else code & 0xFF
+
+
+def _is_unavailable(error: DBAPIError) -> bool:
+    if (code := _code(error)) is not None:
+        return code in _SQLITE_UNAVAILABLE
     if error.connection_invalidated or isinstance(error, OperationalError):
         return True
     return getattr(error.orig, "sqlstate", None) == _READ_ONLY_TRANSACTION

@@ -18,12 +18,15 @@ from app.store.clients import ClientRow
 from app.store.credentials import CredentialRow
 from app.store.crls import CrlRow
 from app.store.denied import Denied
-from app.store.engine import Database, lock_registry
+from app.store.engine import Database, lock_registry, notify
 from app.store.proxies import ProxyRow
 from app.store.resources import ResourceRow
 from app.store.signing_keys import SigningKeyRow
 from app.store.tables import registry
 from app.store.trust import TrustSetRow
+
+CHANNEL = "certbound_registry"
+"""Where PostgreSQL tells of changes. Only for comfort: every decision looks itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,13 @@ def change(db: Database) -> Iterator[Connection]:
         lock_registry(conn, exclusive=True)
         yield conn
         conn.execute(update(registry).values(version=registry.c.version + 1))
+        notify(conn, CHANNEL)
+
+
+def raise_to(conn: Connection, least: int) -> None:
+    """Inside `change`: the version it makes is above this one, too."""
+    lower = registry.c.version < least
+    conn.execute(update(registry).where(lower).values(version=least))
 
 
 class Versioned(Protocol):

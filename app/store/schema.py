@@ -4,12 +4,14 @@ Serving asks `ensure_current` and never changes the schema by itself; `upgrade` 
 act. Alembic is imported only by the functions that need it: a server's start should not pay for it.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, event, inspect
 
 from app.store.engine import Database
+from app.store.migrating import scratch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,6 +83,49 @@ def alembic_config(url: str) -> "Config":
     config.set_main_option("script_location", str(_folder()).replace("%", "%%"))
     config.attributes["url"] = url
     return config
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One migration that is to come."""
+
+    revision: str
+    title: str
+    statements: tuple[str, ...]
+    """The SQL, as the database would get it."""
+
+
+def plan(url: str) -> list[Step]:
+    """What `upgrade` would do. Tried on an empty database of the same kind; nothing is changed.
+
+    So statements are the same whatever is in the tables, and no table in use is locked.
+    """
+    from alembic import command  # noqa: PLC0415 -- lazily, see above
+
+    current, needed = status(url)
+    if current == needed:
+        return []
+    steps: list[Step] = []
+    statements: list[str] = []
+
+    def sent(_conn: object, _cursor: object, statement: str, *_: object) -> None:
+        if not statement.lstrip().upper().startswith(("SELECT", "PRAGMA", "SHOW", "EXPLAIN")):
+            statements.append(" ".join(statement.split()))
+
+    def applied(step: Any, **_: object) -> None:
+        title = (step.up_revision.doc or "").partition("\n")[0]
+        steps.append(Step(step.up_revision_id, title, tuple(statements)))
+        statements.clear()
+
+    with scratch(url) as conn:
+        config = alembic_config(url)
+        config.attributes["connection"] = conn
+        if current is not None:
+            command.upgrade(config, current)
+        event.listen(conn, "before_cursor_execute", sent)
+        config.attributes["on_version_apply"] = applied
+        command.upgrade(config, "head")
+    return steps
 
 
 def _run(act: "Callable[[Config, str], None]", url: str, revision: str) -> None:

@@ -149,6 +149,13 @@ def revoke_outstanding(
     return Outstanding(count=len(ends), until=max(ends, default=None))
 
 
+def revoke_every(conn: Connection, now: int) -> int:
+    """Refuse every unexpired token from now on; how many were not refused yet."""
+    allow_time(conn, _WALK)
+    (alive,) = _of(now, None, None)
+    return conn.execute(update(tokens).where(alive).values(revoked_at=now)).rowcount
+
+
 def _of(
     now: int, client_id: str | None, thumbprints: Collection[str] | None
 ) -> Iterator[ColumnElement[bool]]:

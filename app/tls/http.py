@@ -63,7 +63,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.last_response = False
         """No further request after those already here."""
         self.stopping = False
-        """The request that is arriving will be the last."""
+        """The request that is arriving, or the next, will be the last."""
 
     # -- called by the connection ------------------------------------------------------------
 
@@ -73,6 +73,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.transport = transport
         self.flow = FlowControl(transport)
         self.common = scope.of_connection(transport, self.app_state)
+        self.stopping = transport.handing_over
         transport.deadline = self.loop.time() + self.limits.headers
 
     def data_received(self, data: bytes) -> None:
@@ -140,6 +141,15 @@ class HttpProtocol(HttpToolsProtocol):
             self.transport.deadline = min(self.transport.deadline, deadline)
         else:
             self.transport.close()
+
+    def hand_over(self) -> None:
+        """Tell the client with the next response to connect anew; until then all stays as it is.
+
+        An idle connection is left to its own deadline: ending it now could cross a request.
+        """
+        self.stopping = True
+        if self.running is not None and not self.running.response_started:
+            self._end_after_those_here()
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer the current input with `refusal`, after all requests before it, and end."""

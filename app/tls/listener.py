@@ -2,8 +2,9 @@
 
 Guarantees: SIGTERM and SIGINT let what is in flight finish, at most `Limits.shutdown` seconds, and
 `run` returns 0; SIGHUP or a change of the files exchanges the server certificate for later
-handshakes. Every listener has the same TLS policy (`app.tls.context`), whatever name the client
-asks for. Does not fork workers: with `reuse_port` several processes may share fixed ports.
+handshakes; handing over fails no request. Every listener has the same TLS policy
+(`app.tls.context`), whatever name the client asks for. Does not start processes: several may
+accept from the same `sockets` (`app.workers`).
 """
 
 import asyncio
@@ -39,6 +40,8 @@ Application = Callable[
 LoopName = Literal["auto", "uvloop", "asyncio"]
 
 _BACKLOG = 2048
+_TICK = 0.1
+"""Seconds between looks at whether the last connection has ended."""
 _OTHER_FILES = 256
 """Database, logs, the event loop's own, outgoing connections."""
 
@@ -60,6 +63,8 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._service = service
         self._on_started = on_started
+        self.ending = False
+        """Told to stop, not only to hand over."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -71,16 +76,37 @@ class _Server(uvicorn.Server):
         self._on_started()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Cut off those who never got as far as a request, then end gracefully."""
+        """Cut off those who never got as far as a request, then end gracefully.
+
+        When handing over, nobody is cut off: first every connection comes to its own end.
+        """
+        if self._service.handing_over:
+            await self._hand_over(sockets or [])
         self._service.stopping = True
         for connection in self._service.sweeper:
             if isinstance(connection, TlsConnection):
                 connection.give_up_handshake()
         await super().shutdown(sockets)
 
+    async def _hand_over(self, sockets: list[socket.socket]) -> None:
+        for server in self.servers:
+            server.close()
+        for each in sockets:
+            each.close()
+        for connection in self.server_state.connections:
+            cast("HttpProtocol", connection).hand_over()
+        limits = self._service.limits
+        loop = asyncio.get_running_loop()
+        until = loop.time() + limits.idle + limits.headers + limits.body
+        await asyncio.sleep(_TICK)  # what the kernel had handed to us shows up as connections
+        while any(self._service.sweeper) and loop.time() < until and not self.ending:  # noqa: ASYNC110 - connections end without telling anybody
+            await asyncio.sleep(_TICK)
 
-def bind(host: str, ports: Sequence[int], *, reuse_port: bool = False) -> list[socket.socket]:
+
+def bind(host: str, ports: Sequence[int], *, shared: bool = False) -> list[socket.socket]:
     """Listening sockets for every address of `host` and every port; 0 picks a free one.
+
+    Shared: another process of this user may bind the same, if it says so too.
 
     Raises:
         OSError: an address is taken or not this machine's; the message names it.
@@ -92,7 +118,7 @@ def bind(host: str, ports: Sequence[int], *, reuse_port: bool = False) -> list[s
             for family, *_, address in socket.getaddrinfo(
                 host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
             ):
-                listening = _bind_one(family, (address[0], chosen, *address[2:]), reuse_port)
+                listening = _bind_one(family, (address[0], chosen, *address[2:]), shared=shared)
                 bound.append(listening)
                 chosen = listening.getsockname()[1]
     except OSError:
@@ -103,14 +129,12 @@ def bind(host: str, ports: Sequence[int], *, reuse_port: bool = False) -> list[s
 
 
 def _bind_one(
-    family: socket.AddressFamily,
-    address: tuple[Any, ...],
-    reuse_port: bool,  # noqa: FBT001 - private
+    family: socket.AddressFamily, address: tuple[Any, ...], *, shared: bool
 ) -> socket.socket:
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if reuse_port:
+        if shared:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -135,9 +159,14 @@ async def serve(
     on_reload: Callable[[], None] = nothing,
     on_certificate: Callable[[int], None] = ignored,
     stop: asyncio.Event | None = None,
-    reuse_port: bool = False,
+    hand_over: asyncio.Event | None = None,
+    sockets: list[socket.socket] | None = None,
 ) -> None:
     """Serve until SIGTERM, SIGINT or `stop` is set; returns once all is closed.
+
+    `sockets` are listening already, instead of `host` and `ports`, and others may accept from them.
+    With `hand_over` those others get whoever connects from then on; each client here gets one more
+    answer, which tells it to connect anew.
 
     `on_started` gets the bound addresses in the order of `ports`; `on_stopping` is called before
     anything is closed (to become "not ready"); `on_reload` after a SIGHUP; `on_certificate` gets the
@@ -150,7 +179,7 @@ async def serve(
     """
     tls = context.build(certificate_file, key_file)
     _allow_open_files(limits.max_connections)
-    sockets = bind(host, ports, reuse_port=reuse_port)
+    sockets = sockets or bind(host, ports)
     addresses = [(str(each.getsockname()[0]), int(each.getsockname()[1])) for each in sockets]
     service = Service(limits, tls, Admission(limits), Sweeper(limits))
     server = _Server(_configuration(app, service), service, lambda: on_started(addresses))
@@ -162,27 +191,39 @@ async def serve(
     renew(tls)
 
     certificate = ServerCertificate(certificate_file, key_file, renew)
+    asked = 0
 
     def end() -> None:
-        if server.should_exit:
-            server.force_exit = True  # asked twice: do not wait for what is in flight
-            return
-        on_stopping()
-        server.should_exit = True
+        if not server.ending:
+            on_stopping()
+        server.ending = server.should_exit = True
+
+    def end_by_signal() -> None:
+        nonlocal asked
+        asked += 1
+        server.force_exit = asked > 1  # asked twice: do not wait for what is in flight
+        end()
+
+    def step_back() -> None:
+        service.handing_over = server.should_exit = True
 
     def reload() -> None:
         certificate.reload()
         on_reload()
 
-    async def end_when_told(told: asyncio.Event) -> None:
+    async def when(told: asyncio.Event, act: Callable[[], None]) -> None:
         await told.wait()
-        end()
+        act()
 
     watching = [asyncio.create_task(certificate.watch())]
-    if stop is not None:
-        watching.append(asyncio.create_task(end_when_told(stop)))
+    watching += [
+        asyncio.create_task(when(told, act))
+        for told, act in ((stop, end), (hand_over, step_back))
+        if told is not None
+    ]
+    ending = dict.fromkeys((signal.SIGTERM, signal.SIGINT), end_by_signal)
     try:
-        with _signals({signal.SIGTERM: end, signal.SIGINT: end, signal.SIGHUP: reload}):
+        with signals({**ending, signal.SIGHUP: reload}):
             await server.serve(sockets)
     finally:
         for task in watching:
@@ -253,7 +294,7 @@ def _allow_open_files(connections: int) -> None:
 
 
 @contextlib.contextmanager
-def _signals(handlers: dict[signal.Signals, Callable[[], None]]) -> Iterator[None]:
+def signals(handlers: dict[signal.Signals, Callable[[], None]]) -> Iterator[None]:
     """Handle signals in the event loop; only the main thread of a process can."""
     if threading.current_thread() is not threading.main_thread():
         yield

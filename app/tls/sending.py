@@ -49,6 +49,8 @@ class Service:
     sweeper: Sweeper
     stopping: bool = False
     """Connections that come from now on are turned away."""
+    handing_over: bool = False
+    """Another process accepts now; each connection here gets one more answer."""
 
 
 class SendingHalf(asyncio.Transport):
@@ -116,6 +118,11 @@ class SendingHalf(asyncio.Transport):
         if self._phase is not Phase.LOST:
             self._phase = Phase.CLOSING
             self._raw.abort()
+
+    @property
+    def handing_over(self) -> bool:
+        """Whether the next response is to be the last here."""
+        return self._service.handing_over
 
     def is_closing(self) -> bool:
         """Whether writing is pointless."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from app.jose.jwt import Signer
 from app.store import status_lists
 from app.store.engine import Database, Transaction
+from app.store.patience import bounded
 from app.store.status_lists import Mark
 from app.tokens.status import SIZE
 from app.tokens.status_document import Document, bits, packed, signed
@@ -79,7 +80,7 @@ class PublishedLists:
             self._waiting[list_id] = future
         if self._reader is None:
             self._reader = asyncio.create_task(self._read_all())
-        return await asyncio.shield(future)
+        return await bounded(asyncio.shield(future))
 
     async def _read_all(self) -> None:
         """Answer everybody, one transaction after the other, until nobody waits."""

@@ -238,8 +238,9 @@ def test_serve_refuses_in_sentences(server: Running, tmp_path: Path) -> None:
     flag = run(tmp_path, "serve", "--access-token-lifetime", "0")
     assert flag.code == 2
     assert "access_token_lifetime" in flag.err
-    assert run(tmp_path, "serve", "--workers", "2").code == 2
-    assert run(tmp_path, "serve", "--workers", "1").code == 3  # a good flag; no database
+    assert run(tmp_path, "serve", "--workers", "0").code == 2
+    for count in ("1", "2"):  # good flags; no database
+        assert run(tmp_path, "serve", "--workers", count).code == 3
 
 
 def test_a_client_shows_what_it_used(server: Running) -> None:

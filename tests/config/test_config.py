@@ -81,6 +81,7 @@ def test_an_unknown_environment_variable_is_refused_with_the_nearest(tmp_path: P
         ("signing_algorithm", "none"),
         ("signing_algorithm", "HS256"),
         ("workers", "0"),
+        ("workers", "65"),
         ("idle_timeout", "0"),
     ],
 )

@@ -33,11 +33,21 @@ SETTINGS = {
 }
 
 
+REPLICATED = {
+    "wal_level": "replica",
+    "synchronous_commit": "on",
+    "synchronous_standby_names": "*",
+}
+"""Settings of a server whose commits wait until a replica has them."""
+
+
 @dataclass
 class PostgresServer:
     """One server process; databases are made from a template that migrates once."""
 
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="certbound-pg-")))
+    settings: dict[str, str] = field(default_factory=dict)
+    """Beside, or instead of, `SETTINGS`."""
     process: "subprocess.Popen[bytes] | None" = None
     _made: int = 0
 
@@ -48,7 +58,8 @@ class PostgresServer:
             if account := self._account():
                 os.chown(self.folder, account.pw_uid, account.pw_gid)
             self._initdb(data)
-        options = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        settings = {**SETTINGS, **self.settings}
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         command = [
             str(self._program("postgres")),
             "-D",
@@ -71,6 +82,42 @@ class PostgresServer:
             self.process.send_signal(how)
             self.process.wait(START_LIMIT)
             self.process = None
+
+    def signal_all(self, how: signal.Signals) -> None:
+        """Send a signal to the server and every process of its, without waiting for anything."""
+        if self.process is not None:
+            for pid in (self.process.pid, *_children(self.process.pid)):
+                os.kill(pid, how)
+
+    def crash(self) -> None:
+        """SIGKILL, for all of it at once, as when the machine goes; its data stay."""
+        self.signal_all(signal.SIGKILL)
+        self.end(signal.SIGKILL)
+
+    def standby(self) -> "PostgresServer":
+        """A streaming replica, started; commits here wait for it from now on (`REPLICATED`)."""
+        folder = Path(tempfile.mkdtemp(prefix="certbound-pg-"))
+        if account := self._account():
+            os.chown(folder, account.pw_uid, account.pw_gid)
+        replica = PostgresServer(folder, self.settings)
+        command = [
+            str(self._program("pg_basebackup")),
+            "-D",
+            str(folder / "data"),
+            "-R",
+            "-X",
+            "stream",
+        ]
+        command += ["-c", "fast", "--no-sync", "-d", self.dsn("postgres")]
+        if self._spawn(command).wait(START_LIMIT) != 0:
+            raise RuntimeError((self.folder / "log").read_text())
+        replica.start()
+        return replica
+
+    def promote(self) -> None:
+        """A replica becomes the server."""
+        with psycopg.connect(self.dsn("postgres"), autocommit=True) as conn:
+            conn.execute("SELECT pg_promote()")
 
     def create_database(self, template: str = "template0") -> str:
         """A new database, as a copy of another that nobody is connected to; its name."""
@@ -141,6 +188,11 @@ class PostgresServer:
     def _account() -> pwd.struct_passwd | None:
         """Who runs the server: PostgreSQL refuses root, and every system has `nobody`."""
         return pwd.getpwnam("nobody") if os.geteuid() == 0 else None
+
+
+def _children(parent: int) -> list[int]:
+    tasks = Path(f"/proc/{parent}/task/{parent}/children")
+    return [int(pid) for pid in tasks.read_text().split()]
 
 
 def _package() -> Path:

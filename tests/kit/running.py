@@ -171,12 +171,14 @@ def running(
     quickstart: bool = True,
     program: str = "app",
     extra: dict[str, str] | None = None,
+    wait: bool = True,
     **settings: str,
 ) -> Iterator[Running]:
     """A server on `home`, stopped with SIGTERM at the end; `settings` go into its environment.
 
-    `program` is the module that is run, `extra` are variables that are no settings. A test may end
-    the process itself; what it did to it is then not judged here.
+    `program` is the module that is run, `extra` are variables that are no settings. Without `wait`
+    the block begins before it is ready. A test may end the process itself; what it did to it is
+    then not judged here.
     """
     port, mtls_port = free_ports(2)
     environment = {
@@ -197,7 +199,8 @@ def running(
         )
     server = Running(home, port, mtls_port, process, environment)
     try:
-        wait_ready(server)
+        if wait:
+            wait_ready(server)
         yield server
         ended_by_test = process.poll() is not None
     except BaseException:

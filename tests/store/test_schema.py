@@ -13,7 +13,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
 from app.store import registry, schema
-from app.store.engine import Database, migrating
+from app.store.engine import Database
+from app.store.migrating import migrating
 from app.store.schema import SchemaMismatch, ensure_current
 from app.store.tables import metadata
 

@@ -34,16 +34,6 @@ def test_every_address_of_a_name_gets_the_same_port() -> None:
             each.close()
 
 
-def test_processes_can_share_ports() -> None:
-    """With `reuse_port` a second process may bind what the first has bound."""
-    (first,) = bind("127.0.0.1", (0,), reuse_port=True)
-    try:
-        (second,) = bind("127.0.0.1", (first.getsockname()[1],), reuse_port=True)
-        second.close()
-    finally:
-        first.close()
-
-
 def test_loops() -> None:
     """Automatic means uvloop here; asyncio's own can be had."""
     for name, module in (("auto", "uvloop"), ("uvloop", "uvloop"), ("asyncio", "asyncio")):

@@ -1,0 +1,1 @@
+"""Several processes on the same two ports: who starts and replaces them, and how they keep in step."""
