@@ -11,7 +11,6 @@ import dataclasses
 import json
 import secrets
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, ClassVar
 
 SCHEMA = 1
@@ -70,20 +69,22 @@ def _plain(value: Any) -> Any:
     kind = type(value)
     if kind is str or kind is int:  # most members
         return value
-    names = _members(kind)
-    if names is not None:
+    names = _MEMBERS.get(kind) or _members(kind)
+    if names:
         return {name: _plain(v) for name in names if (v := getattr(value, name)) is not None}
     if isinstance(value, tuple | list):
         return [_plain(v) for v in value]
     return value
 
 
-@cache
-def _members(kind: type) -> tuple[str, ...] | None:
-    """The names of a dataclass's members, looked up once per class; None for other types."""
-    if not dataclasses.is_dataclass(kind):
-        return None
-    return tuple(member.name for member in dataclasses.fields(kind))
+_MEMBERS: dict[type, tuple[str, ...]] = {}
+
+
+def _members(kind: type) -> tuple[str, ...]:
+    """The names of a dataclass's members, looked up once per class; none for other types."""
+    if dataclasses.is_dataclass(kind):
+        _MEMBERS[kind] = tuple(member.name for member in dataclasses.fields(kind))
+    return _MEMBERS.get(kind, ())
 
 
 def canonical(body: dict[str, Any]) -> bytes:

@@ -47,7 +47,6 @@ from app.tokens.status import StatusLists
 from app.upkeep import Upkeep, deliver
 from app.web.errors import render
 
-
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
