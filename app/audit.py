@@ -37,7 +37,7 @@ class CertificateEvidence:
     tls_version: str | None = None
     cipher: str | None = None
     termination: str = "direct"
-    """Where TLS ended: ``direct`` or a proxy's registered name."""
+    """Where TLS ended: ``direct``, a proxy's registered name, or ``reported``: a resource says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,6 +220,13 @@ class CertificateAdded(OperatorEvent):
     """A client got one more certificate or key."""
 
     name: ClassVar[str] = "certificate.added"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateChanged(OperatorEvent):
+    """Custody, owner or boundary labels of a registered certificate or key changed."""
+
+    name: ClassVar[str] = "certificate.changed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

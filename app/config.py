@@ -68,6 +68,17 @@ class Settings(BaseModel):
         le=1,
         description="Server processes. This version runs one; a larger number is refused.",
     )
+    ops_host: str = Field(
+        "127.0.0.1",
+        description="Address of the operations listener; without TLS, so keep it off open networks.",
+    )
+    ops_port: int = Field(
+        9464,
+        ge=0,
+        le=65535,
+        description="Port of the operations listener: `/metrics`, `/livez`, `/readyz` over plain "
+        "HTTP. 0: there is none.",
+    )
     access_token_lifetime: int = Field(
         300, ge=1, le=86_400, description="Seconds; always capped by the certificate's notAfter."
     )

@@ -186,6 +186,24 @@ class InvalidTarget(OAuthError):
     description = "The resource is missing, unknown or not allowed."
 
 
+class InvalidToken(OAuthError):
+    """RFC 6750 section 3.1: what is wrong with the token, or with the certificate beside it, is not told."""
+
+    error = "invalid_token"
+    status = 401
+    description = "The token is not valid here, or not with the certificate it came with."
+    headers: ClassVar[dict[str, str]] = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+
+
+class InsufficientScope(OAuthError):
+    """RFC 6750 section 3.1: the token holds, and does not allow what is asked of it."""
+
+    error = "insufficient_scope"
+    status = 403
+    description = "The token does not have the scope that is required."
+    headers: ClassVar[dict[str, str]] = {"WWW-Authenticate": 'Bearer error="insufficient_scope"'}
+
+
 class NotFound(OAuthError):
     """No endpoint at this path."""
 

@@ -16,6 +16,7 @@ from starlette.routing import Route as HttpRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import clock
+from app.clients import deny_list
 from app.clients.bundles import Bundles
 from app.clients.key_holders import KeyHolders
 from app.clients.registry import Registry
@@ -30,6 +31,9 @@ from app.jose.fetch import RemoteKeys
 from app.keys import rotate
 from app.keys.ring import KeyRing
 from app.keys.seal import SealingKey
+from app.ops import listener as ops_listener
+from app.ops.face import Face
+from app.ops.figures import LastFigures
 from app.pki.crl_fetch import CrlFetcher
 from app.pki.crl_store import Revocation
 from app.pki.ocsp_cache import OcspCache
@@ -37,6 +41,7 @@ from app.store import crls, schema
 from app.store.engine import Database
 from app.store.journal import Journal
 from app.store.lookup import Lookups
+from app.store.ocsp import OcspMemory
 from app.store.registry import RegistryRows, Snapshots
 from app.telemetry import configure, log
 from app.tls import listener
@@ -138,9 +143,9 @@ def open_house(settings: Settings) -> House:
     documents = RemoteDocuments(
         allow_private=settings.trust_allow_private, ca_file=settings.trust_ca_file
     )
-    ocsp = OcspCache.over(documents)
+    ocsp = OcspCache.over(documents, OcspMemory(database))
     revocation = Revocation(partial(_crl_der, database), ocsp)
-    snapshots = Snapshots(database, partial(_registry, sealing_key, revocation))
+    snapshots = Snapshots(database, partial(_registry, sealing_key, revocation, ocsp))
     journal: Journal[Registry, Decision] = Journal(database, snapshots)
     lookups: Lookups[Registry] = Lookups(database, snapshots)
     issuer = Issuer(settings.issuer, settings.mtls_base_url)
@@ -204,8 +209,11 @@ def _crl_der(database: Database, digest: str) -> bytes | None:
         return crls.crl_der(conn, digest)
 
 
-def _registry(sealing_key: SealingKey, revocation: Revocation, rows: RegistryRows) -> Registry:
+def _registry(
+    sealing_key: SealingKey, revocation: Revocation, ocsp: OcspCache, rows: RegistryRows
+) -> Registry:
     registry = Registry(rows, KeyRing.from_rows(rows.signing_keys, sealing_key))
+    ocsp.bar(registry.version, partial(deny_list.names, registry.denied))
     revocation.follow(registry.version, registry.asked_about("crl"), rows.crls)
     return registry
 
@@ -221,7 +229,7 @@ def serve(settings: Settings, announce: Announce = lambda _: None) -> int:
     """Serve until SIGTERM or SIGINT; 0 after a graceful stop.
 
     `announce` is called once, when both listeners accept connections. Raises what `open_house`
-    raises, and OSError or CertificateFileError where the listeners cannot be opened.
+    raises, and OSError, CannotListen or CertificateFileError where a listener cannot be opened.
     """
     configure(settings.log_format, settings.log_level)
     house = open_house(settings)
@@ -232,6 +240,7 @@ def serve(settings: Settings, announce: Announce = lambda _: None) -> int:
 
 async def _serve(house: House, settings: Settings, announce: Announce) -> None:
     door = house.door
+    face = Face(door, LastFigures(house.database))
 
     def started(addresses: list[tuple[str, int]]) -> None:
         door.lifecycle.ready = True
@@ -243,6 +252,10 @@ async def _serve(house: House, settings: Settings, announce: Announce) -> None:
 
     async with AsyncExitStack() as stack:
         stack.callback(house.database.dispose)
+        stack.push_async_callback(face.figures.close)
+        await stack.enter_async_context(
+            ops_listener.listening(face.app(), settings.ops_host, settings.ops_port)
+        )
         door.journal.start()
         stack.callback(door.journal.close, settings.shutdown_timeout)
         door.lookups.start()
@@ -263,6 +276,7 @@ async def _serve(house: House, settings: Settings, announce: Announce) -> None:
             limits=_limits(settings),
             on_started=started,
             on_stopping=stopping,
+            on_certificate=face.hear_certificate,
         )
 
 

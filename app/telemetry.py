@@ -1,8 +1,11 @@
 """Log lines, structured, to standard output. No token, code, key or certificate ever enters one."""
 
 import logging
+import os
 import sys
-from typing import Literal, cast
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal, TextIO, cast
 
 import structlog
 from structlog.typing import FilteringBoundLogger, Processor
@@ -25,9 +28,38 @@ def configure(log_format: Literal["console", "json"], log_level: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[log_level.upper()]
         ),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stdout),
+        logger_factory=structlog.PrintLoggerFactory(file=cast("TextIO", _Heedless(sys.stdout))),
         cache_logger_on_first_use=True,
     )
+
+
+class _Heedless:
+    """A stream whose loss is no reason to stop: the reader of a pipe may go, or its disk be full."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """Write, or lose the line."""
+        with self._losing():
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        """Hand it on, or lose it."""
+        with self._losing():
+            self._stream.flush()
+
+    @contextmanager
+    def _losing(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            # What is buffered would fail again at the end of the process, and be its exit code.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+        except (OSError, ValueError):  # ValueError: the stream was closed
+            return
 
 
 def log() -> FilteringBoundLogger:

@@ -6,11 +6,13 @@ None of it decides anything. A decision that meets material too old fails closed
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from app import clock
+from app.admin.cascade import revoke_listed
 from app.audit import CertificateEvidence, CertificateExpiring, CrlReplaced
+from app.clients import crl_due
 from app.clients.bundles import LOOK_INTERVAL, Bundles
 from app.config import Settings
 from app.endpoints.door import Door
@@ -19,7 +21,7 @@ from app.keys.seal import SealingKey
 from app.pki.anchors import TrustSet
 from app.pki.crl import LoadedCrl
 from app.pki.crl_fetch import CrlFetcher
-from app.store import audit, crls, holders, notices, status_lists, tokens, uses
+from app.store import audit, crls, holders, notices, status_lists, tokens, trust, uses
 from app.store.crls import CrlRow
 from app.store.engine import Database, StoreUnavailable
 from app.store.registry import change
@@ -51,6 +53,8 @@ class Upkeep:
     sealing_key: SealingKey
     bundles: Bundles
     crl_fetcher: CrlFetcher
+    told: set[tuple[str, ...]] = field(default_factory=set)
+    """What the log was told of CRLs, so that it is told once."""
 
     def works(self) -> list[Awaitable[None]]:
         """One endless coroutine per kind of work; cancel them to stop."""
@@ -93,6 +97,7 @@ class Upkeep:
         )
         purge(self.database, now)
         _warn(self.database, now)
+        tell_of_lists(self.database, now, self.told)
 
 
 def purge(database: Database, now: int) -> None:
@@ -159,6 +164,21 @@ def _warn(database: Database, now: int) -> None:
         )
 
 
+def tell_of_lists(database: Database, now: int, told: set[tuple[str, ...]]) -> None:
+    """Tell the log of CRLs that ran out or soon will, and of CAs that have none; `told`: once each."""
+    with database.read() as conn:
+        rows, loaded = trust.listed(conn), crls.listed(conn)
+    found: set[tuple[str, ...]] = set()
+    for row in (each for each in rows if each.revocation.mode == "crl"):
+        lists = crl_due.lists_of(row, loaded, now)
+        found |= {(row.name, subject, "none", "") for subject in lists.without}
+        found |= {(row.name, each.of or "", each.state, clock.iso(each.ends)) for each in lists.due}
+    for trust_set, ca, state, ends in sorted(found - told):
+        log().warning("crl.due", trust_set=trust_set, ca=ca, state=state, ends=ends)
+    told.clear()
+    told.update(found)
+
+
 def deliver(database: Database, trust_set: TrustSet, crl: LoadedCrl, der: bytes) -> bool:
     """Store a fetched list for every process; False when a newer one is there."""
     row = CrlRow(
@@ -180,13 +200,20 @@ def deliver(database: Database, trust_set: TrustSet, crl: LoadedCrl, der: bytes)
         "sha256": row.digest,
     }
     with database.read() as conn:
-        if any(each.digest == row.digest for each in crls.listed(conn)):
+        if any(_is_same(each, row) for each in crls.listed(conn)):
             return True  # another process was first; nothing changes, so nothing is recorded
     with change(database) as conn:
         if not crls.replace_crl(conn, row, der):
             return False
         audit.append_admin(conn, CrlReplaced(actor="server", details=details))
+        revoke_listed(conn, "server", trust_set.name, crl, row.loaded_at)
     return True
+
+
+def _is_same(stored: CrlRow, row: CrlRow) -> bool:
+    """Whether this very list is there already, for this very set: two sets may hold one CA."""
+    names = ("trust_set", "issuer_key", "partition", "digest")
+    return all(getattr(stored, name) == getattr(row, name) for name in names)
 
 
 async def _every(seconds: float, name: str, work: Callable[[], Awaitable[None]]) -> None:

@@ -8,13 +8,16 @@ the registry's lock, no token can be issued between the two.
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from app.admin.desk import Desk
-from app.audit import CertificateEvidence, TokensRevoked
-from app.store import audit, tokens
+from app.audit import CertificateEvidence, CrlReplaced, TokensRevoked
+from app.pki import dn
+from app.pki.crl import LoadedCrl
+from app.pki.crl_entries import serial_key
+from app.store import audit, tokens, uses
 from app.store.engine import Transaction
 from app.store.tokens import Outstanding
 
-NONE = Outstanding(count=0, until=None)
+LONGEST = 86_400
+"""Seconds that a token may live, whatever the settings say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ class Cause:
 
 def revoke_tokens(
     conn: Transaction,
-    desk: Desk,
+    actor: str,
     cause: Cause,
     now: int,
     *,
@@ -46,7 +49,7 @@ def revoke_tokens(
         audit.append_admin(
             conn,
             TokensRevoked(
-                actor=desk.actor,
+                actor=actor,
                 client_id=client_id,
                 certificate=CertificateEvidence(thumbprint=named) if named else None,
                 details={
@@ -58,3 +61,25 @@ def revoke_tokens(
             ),
         )
     return revoked
+
+
+def revoke_listed(
+    conn: Transaction, actor: str, trust_set: str, crl: LoadedCrl, now: int
+) -> Outstanding:
+    """Refuse the tokens bound to certificates that this list of the trust set revokes.
+
+    To be called where the list comes to count: what is issued later was judged by it. A certificate
+    is known here by the name of its CA and its number, so where two CAs of one name gave the same
+    number, tokens of both go; who is in good standing gets another at once. Not seen: that a list
+    revokes an intermediate CA, for which path a token was issued through is not kept.
+    """
+    found = {
+        use.thumbprint
+        for use in uses.by_issuer(
+            conn, dn.shown(crl.issuer), since=now - LONGEST, trust_set=trust_set
+        )
+        if crl.revoked(serial_key(int(use.serial, 16)))
+    }
+    if not found:
+        return Outstanding(count=0, until=None)
+    return revoke_tokens(conn, actor, Cause(CrlReplaced.name), now, thumbprints=found)

@@ -70,7 +70,7 @@ def revoke(
             )
             audit.append_admin(conn, event)
         cause = Cause(CertificateRevoked.name, reason)
-        out = revoke_tokens(conn, desk, cause, now, client_id=client_id, thumbprints=bound)
+        out = revoke_tokens(conn, desk.actor, cause, now, client_id=client_id, thumbprints=bound)
         return RevokedCredential(digest, changed, len(left), out)
 
 

@@ -1,12 +1,16 @@
 """A client's own certificates: adding a second one before the first ends, and retiring the old."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from app import clock
 from app.admin import boundary
 from app.admin import clients as admin_clients
-from app.admin.credential import Credential, certificate
+from app.admin.client_checks import Labels
+from app.admin.credential import Credential, Keeping, certificate
+from app.admin.denied_known import refuse_denied
 from app.admin.desk import Desk
 from app.admin.problem import Problem
 from app.admin.thumbprints import thumbprint_of
@@ -14,20 +18,18 @@ from app.audit import CertificateAdded, CertificateEvidence, CertificateRetired
 from app.clients.methods import self_signed_tls_client_auth
 from app.store import audit, clients, credentials, holders, registry, uses
 from app.store.clients import ClientRow
-from app.store.credentials import Custody
-
-MAX_OWNER = 200
-"""Characters."""
+from app.store.credentials import CredentialRow
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """When a certificate counts, and who answers for its key. Dates are seconds since the epoch."""
+    """When a certificate counts, and for whom. Dates are seconds since the epoch."""
 
     activate_at: int | None = None
     retire_at: int | None = None
-    custody: Custody = "unknown"
-    owner: str = ""
+    keeping: Keeping = field(default_factory=Keeping)
+    labels: Labels = field(default_factory=Labels)
+    """Its own boundary labels; none: the client's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,8 @@ class CertificateAddition:
     credential: Credential
     shares_key_with: tuple[str, ...]
     """Clients that hold its key already: reported, not refused, as the settings say."""
+    crosses: str | None
+    """How its label contradicts the client's: reported, not refused, as the settings say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,24 +65,22 @@ def add_on(desk: Desk, client_id: str, path: Path, terms: Terms) -> CertificateA
 
     Raises:
         Problem: unknown client, one that is matched otherwise, dates that leave it no time, a key
-            that another client holds, or a certificate that is registered already (even retired)
-            or could never authenticate.
+            that another client holds, a label that contradicts the client's, or a certificate
+            that is denied, registered already (even retired) or could never authenticate.
 
     """
     with desk.db.read() as conn:
         _require_own(client_id, path, clients.find(conn, client_id))
     _require_sense(terms)
+    notes = {**terms.keeping.given(), **terms.labels.given()}
+    policy = desk.settings.boundary_policy
     found = certificate(path, terms.activate_at)
     now = clock.now()
     with registry.change(desk.db) as conn:
+        refuse_denied(conn, [found])
         # Asked again inside: the client may have gone meanwhile.
         client = _require_own(client_id, path, clients.find(conn, client_id))
-        row = replace(
-            found.row(client_id, now, terms.activate_at),
-            retire_at=terms.retire_at,
-            custody=terms.custody,
-            owner=terms.owner,
-        )
+        row = found.row(client_id, now, terms.activate_at, terms.retire_at, notes)
         if not credentials.add(conn, row):
             raise Problem(
                 f"{client_id} has this certificate already",
@@ -86,41 +88,55 @@ def add_on(desk: Desk, client_id: str, path: Path, terms: Terms) -> CertificateA
                 expected="a certificate that was never registered for it; a retired one stays retired",
                 action=f"certbound client cert list {client_id}",
             )
-        held = holders.claim(conn, found.spki_sha256, client_id, client.tenant, now)
-        sharing = boundary.judge(client, held, desk.settings.boundary_policy)
+        crosses = boundary.judge_credential(client, row, policy)
+        holders.claim(
+            conn, found.spki_sha256, client_id, client.tenant, now, proven=found.proves_key
+        )
+        sharing = boundary.judge(conn, client, found.spki_sha256, policy)
         audit.append_admin(
             conn,
             CertificateAdded(
                 actor=desk.actor,
                 client_id=client_id,
                 certificate=_evidence(found),
-                details=_details(terms, sharing),
+                details=_details(terms, notes, sharing, crosses),
             ),
         )
-    return CertificateAddition(found, sharing)
+    return CertificateAddition(found, sharing, crosses)
 
 
-def retire(desk: Desk, client_id: str, text: str, at: int | None = None) -> Retired:
+def retire(
+    desk: Desk,
+    client_id: str,
+    text: str,
+    at: int | None = None,
+    *,
+    postpone: bool = False,
+    dry_run: bool = False,
+) -> Retired:
     """The certificate (or key) that `text` names stops counting, on every node, for good.
 
-    With `at`, a later moment, it stops by itself then.
+    With `at`, a later moment, it stops by itself then; where an earlier one was announced, only
+    with `postpone`. With `dry_run` all of it is taken back.
 
     Raises:
-        Problem: unknown client, no thumbprint, or no active credential of that thumbprint.
+        Problem: unknown client, no thumbprint, no active credential of that thumbprint, or one that
+            is announced to stop before.
 
     """
     digest = thumbprint_of(text)
     now = clock.now()
     later = at if at is not None and at > now else None
-    with registry.change(desk.db) as conn:
+    with suppress(_Tried), registry.change(desk.db) as conn:
         client = clients.find(conn, client_id)
         if client is None:
             raise admin_clients.unknown(client_id)
         if later is None:
             done = credentials.retire(conn, client_id, digest, now)
         else:
-            done = credentials.retire_at(conn, client_id, digest, later)
+            done = credentials.retire_at(conn, client_id, digest, later, now=now, postpone=postpone)
         if not done:
+            _refuse_postponing(credentials.of_client(conn, client_id), digest, now)
             raise _nothing_to_retire(client, digest)
         audit.append_admin(
             conn,
@@ -138,7 +154,27 @@ def retire(desk: Desk, client_id: str, text: str, at: int | None = None) -> Reti
             and (one.not_after is None or one.not_after > (later or now))
         ]
         last = [use for use in uses.of_client(conn, client_id) if use.thumbprint == digest]
-    return Retired(digest, len(counting), later, last[0].last_used if last else None)
+        found = Retired(digest, len(counting), later, last[0].last_used if last else None)
+        if dry_run:
+            raise _Tried
+    return found
+
+
+class _Tried(Exception):
+    """A dry run has seen enough."""
+
+
+def _refuse_postponing(rows: Sequence[CredentialRow], digest: str, now: int) -> None:
+    for row in rows:
+        announced = row.retire_at
+        named = digest in (row.thumbprint, row.spki_sha256 if row.kind == "key" else None)
+        if named and row.state == "active" and announced is not None and announced > now:
+            raise Problem(
+                "this certificate is announced to stop earlier",
+                seen=f"it stops counting at {clock.iso(announced)}",
+                expected="an earlier time, or none: at once",
+                action="If it is meant to count for longer than was announced, say so: --postpone",
+            )
 
 
 def _nothing_to_retire(client: ClientRow, digest: str) -> Problem:
@@ -187,26 +223,20 @@ def _require_sense(terms: Terms) -> None:
             seen=f"retired at {clock.iso(terms.retire_at)}",
             expected=f"a time after {clock.iso(start)}",
         )
-    if len(terms.owner) > MAX_OWNER:
-        raise Problem(
-            "the owner is too long",
-            seen=f"{len(terms.owner)} characters",
-            expected=f"at most {MAX_OWNER}",
-        )
 
 
-def _details(terms: Terms, sharing: tuple[str, ...]) -> dict[str, object]:
-    details: dict[str, object] = {}
+def _details(
+    terms: Terms, notes: Mapping[str, str], sharing: tuple[str, ...], crosses: str | None
+) -> dict[str, object]:
+    details: dict[str, object] = {name: text for name, text in notes.items() if text}
     if terms.activate_at is not None:
         details["activate_at"] = terms.activate_at
     if terms.retire_at is not None:
         details["retire_at"] = terms.retire_at
-    if terms.custody != "unknown":
-        details["custody"] = terms.custody
-    if terms.owner:
-        details["owner"] = terms.owner
     if sharing:
         details["shares_key_with"] = list(sharing)
+    if crosses:
+        details["crosses"] = crosses
     return details
 
 

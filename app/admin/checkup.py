@@ -10,15 +10,20 @@ from app.admin.desk import at_desk
 from app.admin.keys import unsealed
 from app.admin.problem import Problem
 from app.admin.server_files import unusable
+from app.clients import crl_due, deny_list
 from app.config import Settings
 from app.keys.ring import KeyRing
 from app.keys.seal import SealingError, SealingKey
+from app.pki import check
 from app.pki.check import CertificateFacts
 from app.store import registry as store_registry
 from app.store.engine import StoreUnavailable
 from app.store.registry import RegistryRows
 from app.tls import context
 from app.tls.context import CertificateFileError
+
+ANCHOR_DUE = 30 * 86_400
+"""Seconds before a trust anchor ends at which to begin: its clients need other certificates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,8 @@ class Check:
     seen: str
     expected: str = ""
     action: str = ""
+    due: bool = False
+    """Whether clients are, or will soon be, refused unless somebody acts."""
 
 
 def checkup(settings: Settings) -> list[Check]:
@@ -55,6 +62,8 @@ def checkup(settings: Settings) -> list[Check]:
         rows = store_registry.load(conn)
     checks.append(_guarded("signing keys", lambda one: _keys(one, rows), settings))
     checks.append(_trust(rows))
+    checks += _denied(rows)
+    checks += _lists(rows)
     checks.append(_resource(settings, rows))
     return checks
 
@@ -152,14 +161,29 @@ def _keys(settings: Settings, rows: RegistryRows) -> Check:
 
 def _trust(rows: RegistryRows) -> Check:
     anchors = [a for one in rows.trust_sets for a in one.anchors if a.role == "anchor"]
-    expired = [a.subject for a in anchors if a.not_after <= clock.now()]
-    if expired:
+    by_hand = [
+        (one.name, a)
+        for one in rows.trust_sets
+        for a in one.anchors
+        if a.role == "anchor" and one.bundle is None
+    ]
+    now = clock.now()
+    ending = [(name, a) for name, a in by_hand if a.not_after <= now + ANCHOR_DUE]
+    if ending:
+        name, first = min(ending, key=lambda one: one[1].not_after)
+        told = (
+            f"{a.subject} in {name} {'expired' if a.not_after <= now else 'ends'} "
+            f"{clock.iso(a.not_after)}"
+            for name, a in ending
+        )
         return Check(
             "trust anchors",
             passed=None,
-            seen=f"expired: {', '.join(expired)}",
-            expected="anchors in date",
-            action="Add the CA's new certificate: certbound trust add NAME FILE",
+            seen="; ".join(told),
+            expected=f"anchors in date for {ANCHOR_DUE // 86_400} days",
+            action=f"Add the CA's new certificate: certbound trust add {name} FILE. Where nobody "
+            f"needs the old one any more: certbound trust remove {name} {first.thumbprint}",
+            due=True,
         )
     if not anchors:
         return Check(
@@ -169,6 +193,69 @@ def _trust(rows: RegistryRows) -> Check:
             action="Pin a CA: certbound trust add default FILE",
         )
     return Check("trust anchors", passed=True, seen=f"{len(anchors)} in date")
+
+
+def _denied(rows: RegistryRows) -> list[Check]:
+    """Members of trust sets that the deny-list stops; no line where there is none."""
+    told = [
+        (one.name, member, how)
+        for one in rows.trust_sets
+        for member in one.anchors
+        if (how := _entry(rows, member.der)) is not None
+    ]
+    if not told:
+        return []
+    name, first, _ = told[0]
+    return [
+        Check(
+            "denied CAs",
+            passed=None,
+            seen="; ".join(f"{member.subject} in {name}, by {how}" for name, member, how in told),
+            expected="trust sets whose members may vouch for somebody",
+            action=f"Take it out: certbound trust remove {name} {first.thumbprint}. After a "
+            "mistake, take the entry off the list: certbound revoke list",
+            due=any(member.role == "anchor" for _, member, _ in told),
+        )
+    ]
+
+
+def _entry(rows: RegistryRows, der: bytes) -> str | None:
+    try:
+        return deny_list.entry(rows.denied, check.describe(der))
+    except ValueError:  # told where a client of the set is refused
+        return None
+
+
+def _lists(rows: RegistryRows) -> list[Check]:
+    """The CRLs that trust sets ask; no line where none does."""
+    asked = [one for one in rows.trust_sets if one.revocation.mode == "crl"]
+    checks = []
+    for one in asked:
+        lists = crl_due.lists_of(one, rows.crls, clock.now())
+        told = [f"none of {subject}" for subject in lists.without]
+        told += [
+            f"that of {each.of} {'counts no more since' if each.state == 'stale' else 'ends'} "
+            f"{clock.iso(each.ends)}"
+            for each in lists.due
+        ]
+        fetched = bool(one.revocation.urls)
+        checks.append(
+            Check(
+                f"CRLs of {one.name}",
+                passed=None if told else True,
+                seen="; ".join(told) or f"{len(lists.standings)}, none is due",
+                expected="a list of each CA, and none that is about to end" if told else "",
+                action=(
+                    "See why it is not fetched: the server's log has crl.fetch_failed."
+                    if fetched
+                    else f"Load the CA's newest: certbound trust crl {one.name} FILE"
+                )
+                if told
+                else "",
+                due=bool(told),
+            )
+        )
+    return checks
 
 
 def _resource(settings: Settings, rows: RegistryRows) -> Check:

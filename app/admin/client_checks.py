@@ -13,6 +13,8 @@ from app.pki.subject_match import SubjectMatch
 from app.store.clients import ClientRow
 from app.store.trust import TrustSetRow
 
+NO_GRANT = "none"
+"""In the place of a grant: a client that gets no tokens, and only looks at them."""
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,63}|")
 
 
@@ -47,16 +49,22 @@ class Labels:
 
 
 def grants(wished: Sequence[str]) -> tuple[str, ...]:
-    """The grants, each once; the usual one where none is wished for.
+    """The grants, each once; the usual one where none is wished for, and none for the word ``none``.
 
     Raises:
-        Problem: one is not known.
+        Problem: one is not known, or beside ``none``.
 
     """
+    if tuple(wished) == (NO_GRANT,):
+        return ()
     found = tuple(dict.fromkeys(wished)) or (client_credentials.GRANT_TYPE,)
     for grant in found:
         if grant not in GRANTS:
-            raise Problem("this grant is not known", seen=grant[:200], expected=" or ".join(GRANTS))
+            raise Problem(
+                "this grant is not known",
+                seen=grant[:200],
+                expected=f"{' or '.join(GRANTS)}; or {NO_GRANT} alone",
+            )
     return found
 
 
@@ -67,7 +75,17 @@ def require_resources(row: ClientRow, known: Sequence[str]) -> None:
         Problem: one is not.
 
     """
-    for url in row.resources:
+    require_served(row.resources, known)
+
+
+def require_served(urls: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse resources that are not registered.
+
+    Raises:
+        Problem: one is not.
+
+    """
+    for url in urls:
         if url not in known:
             raise Problem(
                 "this resource is not registered",
@@ -99,7 +117,7 @@ def require_vouchers(row: ClientRow, known: Sequence[TrustSetRow]) -> None:
         return
     for registered in names:
         _require_domain(row, registered, sets)
-    if not any(_admits(one, names) for one in sets):
+    if not any(admits(one, names) for one in sets):
         raise Problem(
             "no trust set of this client may vouch for its name",
             seen=" and ".join(_text(registered) for registered in names),
@@ -148,7 +166,8 @@ def bounds_of(row: TrustSetRow) -> Permitted:
     return Permitted.from_json(row.permitted)
 
 
-def _admits(one: TrustSetRow, names: Sequence[SubjectMatch | IdPattern]) -> bool:
+def admits(one: TrustSetRow, names: Sequence[SubjectMatch | IdPattern]) -> bool:
+    """Whether the set may vouch for a client registered by these names."""
     bounds = bounds_of(one)
     return all(bounds.admits(name) for name in names)
 

@@ -5,8 +5,8 @@ trust sets and resources that exist, and that each change and its audit entry ar
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from app import clock
 from app.admin import boundary
@@ -16,9 +16,11 @@ from app.admin.client_checks import (
     grants,
     refuse_alike,
     require_resources,
+    require_served,
     require_vouchers,
 )
-from app.admin.credential import digests
+from app.admin.credential import Keeping, digests
+from app.admin.denied_known import DenyList, refuse_denied
 from app.admin.desk import Desk
 from app.admin.identity import Identity
 from app.admin.problem import Problem
@@ -27,7 +29,7 @@ from app.admin.scopes import checked_scopes
 from app.audit import ClientAdded, ClientDisabled, ClientEnabled, ClientRemoved
 from app.clients.methods import tls_client_auth
 from app.pki import names
-from app.store import audit, clients, credentials, holders, registry, resources, tokens, trust
+from app.store import audit, clients, credentials, holders, registry, resources, tokens, trust, uses
 from app.store.clients import ClientRow
 from app.store.credentials import CredentialRow
 from app.store.tokens import Outstanding
@@ -49,6 +51,16 @@ class Wishes:
 
 
 @dataclass(frozen=True, slots=True)
+class Sight:
+    """Which tokens a client may look at, beside its own."""
+
+    serves: Sequence[str] = ()
+    """Those for these resources, which it is the server of."""
+    everything: bool = False
+    """Every one, whatever it is for."""
+
+
+@dataclass(frozen=True, slots=True)
 class Added:
     """A registered client, and what its operator should look at."""
 
@@ -57,6 +69,8 @@ class Added:
     """Granted, but no resource of the client knows them: no token will carry them yet."""
     shares_keys_with: tuple[str, ...] = ()
     """Clients that hold one of its keys already: reported, not refused, as the settings say."""
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """Custody and owner of its certificates and keys, as far as given."""
 
 
 def add(
@@ -65,22 +79,28 @@ def add(
     identity: Identity,
     wishes: Wishes,
     labels: Labels | None = None,
+    *,
+    sight: Sight | None = None,
+    keeping: Keeping | None = None,
 ) -> Added:
-    """Register a client.
+    """Register a client; `keeping` is noted of each certificate and key that it is registered with.
 
     Raises:
         Problem: the identifier is malformed or taken, the subject looks like another client's in
-            the same trust set, no trust set may vouch for it, another holds its key, or a grant,
-            scope, resource or trust set is not known.
+            the same trust set, no trust set may vouch for it, another holds its key, its
+            certificate or key is denied, or a grant, scope, resource or trust set is not known.
 
     """
-    row = _row(client_id, identity, wishes, labels or Labels())
+    row = _row(client_id, identity, wishes, labels or Labels(), sight or Sight())
+    notes = _notes(identity, keeping or Keeping())
     now = row.created_at
     sharing: dict[str, None] = {}
     with registry.change(desk.db) as conn:
+        refuse_denied(conn, [*identity.credentials, *([identity.facts] if identity.facts else [])])
         require_vouchers(row, trust.listed(conn))
         known = {one.url: one.scopes for one in resources.listed(conn)}
         require_resources(row, list(known))
+        require_served(row.serves, list(known))
         refuse_alike(row, clients.listed(conn))
         if not clients.add(conn, row):
             raise Problem(
@@ -90,13 +110,16 @@ def add(
                 action=f"certbound client show {client_id}",
             )
         for credential in identity.credentials:
-            credentials.add(conn, credential.row(client_id, now))
+            credentials.add(conn, credential.row(client_id, now, notes=notes))
             key = credential.spki_sha256
-            rows = holders.claim(conn, key, client_id, row.tenant, now)
-            sharing |= dict.fromkeys(boundary.judge(row, rows, desk.settings.boundary_policy))
+            proven = credential.proves_key
+            holders.claim(conn, key, client_id, row.tenant, now, proven=proven)
+            sharing |= dict.fromkeys(boundary.judge(conn, row, key, desk.settings.boundary_policy))
         audit.append_admin(
             conn,
-            ClientAdded(actor=desk.actor, client_id=client_id, details=_details(row, identity)),
+            ClientAdded(
+                actor=desk.actor, client_id=client_id, details=_details(row, identity) | notes
+            ),
         )
     usable = {
         scope
@@ -104,7 +127,7 @@ def add(
         for scope in known.get(url, ())
     }
     unknown_scopes = tuple(scope for scope in row.scopes if scope not in usable)
-    return Added(row, unknown_scopes, tuple(sharing))
+    return Added(row, unknown_scopes, tuple(sharing), notes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +161,7 @@ def disable(desk: Desk, client_id: str, *, reason: str = "", dry_run: bool = Fal
             audit.append_admin(conn, event)
         # Of one that was disabled before too: an older release left its tokens.
         cause = Cause(ClientDisabled.name, reason)
-        return Disabled(changed, revoke_tokens(conn, desk, cause, now, client_id=client_id))
+        return Disabled(changed, revoke_tokens(conn, desk.actor, cause, now, client_id=client_id))
 
 
 def enable(desk: Desk, client_id: str) -> bool:
@@ -171,13 +194,33 @@ def remove(desk: Desk, client_id: str) -> Outstanding:
             raise unknown(client_id)
         audit.append_admin(conn, ClientRemoved(actor=desk.actor, client_id=client_id))
         cause = Cause(ClientRemoved.name)
-        return revoke_tokens(conn, desk, cause, clock.now(), client_id=client_id)
+        return revoke_tokens(conn, desk.actor, cause, clock.now(), client_id=client_id)
 
 
 def listed(desk: Desk) -> Sequence[ClientRow]:
     """Every client, by identifier."""
     with desk.db.read() as conn:
         return clients.listed(conn)
+
+
+def denied_of(desk: Desk) -> dict[str, tuple[str, ...]]:
+    """By client how its certificates that are in date are denied; clients without any left out."""
+    now = clock.now()
+    with desk.db.read() as conn:
+        stopped = DenyList.read(conn)
+        if not stopped:
+            return {}
+        found: dict[str, dict[str, None]] = {}
+        for row in credentials.listed(conn):
+            if row.state == "active" and (row.not_after is None or row.not_after > now):
+                found.setdefault(row.client_id, {})[stopped.of_row(row)] = None
+        for use in uses.in_date(conn, now):
+            found.setdefault(use.client_id, {})[stopped.of_use(use)] = None
+    return {
+        client_id: tuple(how for how in those if how)
+        for client_id, those in found.items()
+        if any(those)
+    }
 
 
 def shown(desk: Desk, client_id: str) -> tuple[ClientRow, Sequence[CredentialRow]]:
@@ -218,7 +261,9 @@ def _require(client_id: str, row: ClientRow | None) -> ClientRow:
     return row
 
 
-def _row(client_id: str, identity: Identity, wishes: Wishes, labels: Labels) -> ClientRow:
+def _row(
+    client_id: str, identity: Identity, wishes: Wishes, labels: Labels, sight: Sight
+) -> ClientRow:
     if CLIENT_ID.fullmatch(client_id) is None:
         raise Problem(
             "this cannot be a client_id",
@@ -256,7 +301,21 @@ def _row(client_id: str, identity: Identity, wishes: Wishes, labels: Labels) -> 
         tenant=given.get("tenant", ""),
         risk=given.get("risk", ""),
         resource_class=given.get("resource_class", ""),
+        introspection="all" if sight.everything else "own",
+        serves=tuple(dict.fromkeys(sight.serves)),
     )
+
+
+def _notes(identity: Identity, keeping: Keeping) -> dict[str, str]:
+    given = keeping.given()
+    if given and not identity.credentials:
+        raise Problem(
+            "custody and owner have no meaning for this client",
+            seen=" and ".join(f"--{name}" for name in given),
+            expected="a certificate or key that is registered; this client is known by "
+            + ("its jwks_uri" if identity.jwks_uri is not None else "a name from a CA"),
+        )
+    return given
 
 
 def _details(row: ClientRow, identity: Identity) -> dict[str, object]:
@@ -273,6 +332,8 @@ def _details(row: ClientRow, identity: Identity) -> dict[str, object]:
         details["spiffe_id"] = identity.spiffe_id
         details["trust_sets"] = list(row.trust_sets)
     details |= {name: text for name in LABELS if (text := getattr(row, name))}
+    if row.introspection == "all" or row.serves:
+        details |= {"introspection": row.introspection, "serves": list(row.serves)}
     if identity.credentials:
         details["credentials"] = digests(identity.credentials)
     if identity.jwks_uri is not None:

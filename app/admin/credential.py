@@ -4,10 +4,11 @@ Guarantees that a registered certificate is one that the endpoint would accept f
 the moment from which it shall count.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from types import MappingProxyType
+from typing import Any, Literal
 
 from app import clock
 from app.admin.certificate_file import read_chain
@@ -15,8 +16,38 @@ from app.admin.problem import Problem
 from app.errors import Examination, Refused
 from app.pki import check
 from app.pki.check import CertificateFacts, Registered
-from app.store.credentials import CredentialRow
+from app.pki.issued import signed
+from app.pki.leaf import read_leaf
+from app.store.credentials import CredentialRow, Custody
 from app.tls.peer import PeerCertificate
+
+NO_NOTES: Mapping[str, str] = MappingProxyType({})
+MAX_OWNER = 200
+"""Characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """Who answers for a private key and where it is kept, as somebody says. None: as it is."""
+
+    custody: Custody | None = None
+    owner: str | None = None
+
+    def given(self) -> dict[str, str]:
+        """What is to be noted.
+
+        Raises:
+            Problem: the owner is too long.
+
+        """
+        if self.owner is not None and len(self.owner) > MAX_OWNER:
+            raise Problem(
+                "the owner is too long",
+                seen=f"{len(self.owner)} characters",
+                expected=f"at most {MAX_OWNER}",
+            )
+        found = {"custody": self.custody, "owner": self.owner}
+        return {name: value for name, value in found.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +66,25 @@ class Credential:
         """What names it afterwards: the certificate's thumbprint, or the key's hash."""
         return self.facts.thumbprint if self.facts else self.spki_sha256
 
-    def row(self, client_id: str, now: int, activate_at: int | None = None) -> CredentialRow:
-        """The row that registers it."""
+    @property
+    def proves_key(self) -> bool:
+        """Whether the key itself signed what is registered: a public key anybody may name."""
+        if self.der is None:
+            return False
+        certificate = read_leaf(self.der).certificate
+        return signed(certificate, certificate)
+
+    def row(
+        self,
+        client_id: str,
+        now: int,
+        activate_at: int | None = None,
+        retire_at: int | None = None,
+        notes: Mapping[str, str] = NO_NOTES,
+    ) -> CredentialRow:
+        """The row that registers it; `notes` are custody, owner and labels, those that were given."""
         facts = self.facts
-        return CredentialRow(
+        row = CredentialRow(
             client_id=client_id,
             kind=self.kind,
             spki_sha256=self.spki_sha256,
@@ -50,8 +96,11 @@ class Credential:
             not_before=facts.not_before if facts else None,
             not_after=facts.not_after if facts else None,
             activate_at=activate_at,
+            retire_at=retire_at,
             source=self.source,
         )
+        noted: dict[str, Any] = dict(notes)  # their names are the row's, their values were checked
+        return replace(row, **noted)
 
 
 def readable(path: Path, der: bytes) -> CertificateFacts:

@@ -2,8 +2,8 @@
 
 Guarantees that a list which its CA did not sign, that is older than the one at hand, or of a kind
 whose silence proves nothing (delta, indirect) changes nothing; a good one counts from the next
-request on, in every process; one of more than `AT_ONCE` entries within seconds, when each process
-has parsed it (`Loaded.soon`). Until then the list before it counts.
+request on, in every process, however long it is: requests of its trust set wait until the process
+has parsed it.
 """
 
 from collections.abc import Sequence
@@ -11,19 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app import clock
+from app.admin.cascade import revoke_listed
 from app.admin.desk import Desk
 from app.admin.files import read
 from app.admin.problem import Problem
-from app.admin.trust_known import find
+from app.admin.trust_known import find, set_of
 from app.audit import CrlReplaced
 from app.pki import crl as crl_reader
 from app.pki import dn
-from app.pki.anchors import TrustSet, material
+from app.pki.anchors import material
 from app.pki.crl import LoadedCrl
 from app.pki.crl_entries import serial_key
-from app.pki.crl_store import AT_ONCE
 from app.store import audit, crls, registry, trust, uses
 from app.store.crls import CrlRow
+from app.store.tokens import Outstanding
 from app.store.trust import TrustSetRow
 from app.store.uses import UseRow
 
@@ -41,11 +42,8 @@ class Loaded:
     """Why it shows the past only; None: it is fresh."""
     stops: tuple[UseRow, ...]
     """Certificates it revokes that clients were seen with and that are in date still."""
-
-    @property
-    def soon(self) -> bool:
-        """Whether it counts only within seconds, and not from the next request on."""
-        return self.row.entries > AT_ONCE
+    tokens: Outstanding
+    """Unexpired tokens bound to certificates it revokes: revoked with it, if the set asks lists."""
 
 
 def load(desk: Desk, name: str, path: Path) -> Loaded:
@@ -94,13 +92,16 @@ def load(desk: Desk, name: str, path: Path) -> Loaded:
             "sha256": row.digest,
         }
         audit.append_admin(conn, CrlReplaced(actor=desk.actor, details=details))
+        gone = Outstanding(count=0, until=None)
+        if known.revocation.mode == "crl":
+            gone = revoke_listed(conn, desk.actor, name, judged, now)
     stale = judged.stale(now, known.revocation.max_staleness)
-    return Loaded(row, dn.shown(judged.issuer), before, known, stale, stops)
+    return Loaded(row, dn.shown(judged.issuer), before, known, stale, stops, gone)
 
 
 def _judged(path: Path, known: TrustSetRow, data: bytes, now: int) -> LoadedCrl:
     try:
-        found = crl_reader.load_for(_set_of(known), data)
+        found = crl_reader.load_for(set_of(known), data)
     except ValueError as error:
         raise _unusable(path, known, str(error)) from error
     if found.this_update > now + crl_reader.CLOCK_SKEW:
@@ -110,17 +111,9 @@ def _judged(path: Path, known: TrustSetRow, data: bytes, now: int) -> LoadedCrl:
 
 def _require_signer(path: Path, known: TrustSetRow, judged: LoadedCrl) -> None:
     try:
-        judged.under(material(_set_of(known)).signers_of_crls())
+        judged.under(material(set_of(known)).signers_of_crls())
     except ValueError as error:
         raise _unusable(path, known, str(error)) from error
-
-
-def _set_of(known: TrustSetRow) -> TrustSet:
-    return TrustSet(
-        known.name,
-        tuple(row.der for row in known.anchors if row.role == "anchor"),
-        tuple(row.der for row in known.anchors if row.role == "intermediate"),
-    )
 
 
 def _stored(row: CrlRow, rows: Sequence[CrlRow]) -> CrlRow | None:
@@ -131,12 +124,16 @@ def _stored(row: CrlRow, rows: Sequence[CrlRow]) -> CrlRow | None:
 
 
 def _unusable(path: Path, known: TrustSetRow, why: str) -> Problem:
+    # Which CA to add is no advice here: nobody pins a CA in order to load its list.
+    seen, _, stranger = why.partition("; add the CA ")
+    authorities = [row.subject for row in known.anchors]
     return Problem(
         f"the CRL in {path} cannot be used",
-        seen=why,
+        seen=seen,
         expected=f"a complete CRL, version 2, signed by a CA of {known.name} or by a signer it "
-        "certified",
-        action="A delegated signer joins the set with: certbound trust revocation "
+        f"certified; {known.name} holds {' and '.join(authorities) or 'none'}",
+        action=("Load the list of that CA. " if stranger else "")
+        + "A delegated signer joins the set with: certbound trust revocation "
         f"{known.name} crl --signer FILE",
     )
 

@@ -2,23 +2,22 @@
 
 Guarantees promise 3: when `deny` returns, no process issues a token to it any more, for the entry
 and every token's record are ordered by the registry's lock. What it stopped is counted in the
-same transaction, and every token bound to a certificate that the entry covers is revoked in it. A
-certificate denied by its thumbprint is denied by its issuer and serial number
-too where these are known, for a thumbprint covers the CA's signature, and whoever has an ECDSA
-signature can write down another one for the same content. Not guaranteed: that a resource which
-asks nobody hears of it before a token's end.
+same transaction, and every token bound to a certificate that the entry covers is revoked in it.
+Where more is known of a certificate than its thumbprint, its content is denied with it, for a
+thumbprint covers the CA's signature, and whoever has an ECDSA signature can write down another one
+for the same content. Nothing else is: a content belongs to one certificate alone, whatever names and
+numbers somebody wrote into his own. Not guaranteed: that a resource which asks nobody hears of it
+before a token's end.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app import clock
-from app.admin.cascade import Cause, revoke_tokens
+from app.admin.cascade import LONGEST, Cause, revoke_tokens
 from app.admin.denial_target import (
     Target,
     as_key,
-    authority,
     from_rows,
     of_text,
     refuse_authority,
@@ -32,7 +31,6 @@ from app.store.credentials import CredentialRow
 from app.store.denied import DeniedRow, Kind
 from app.store.engine import Transaction
 from app.store.tokens import Outstanding
-from app.store.trust import TrustSetRow
 from app.store.uses import UseRow
 
 
@@ -52,10 +50,10 @@ class Stopped:
     outstanding: Outstanding
     """Unexpired tokens bound to these, as they were: revoked with it."""
     last_used: int | None
-    beside: str | None
-    """For a thumbprint, the issuer and serial number that are denied with it.
+    content: bool
+    """Whether a thumbprint's certificate is stopped under any signature.
 
-    None: these are not known, or a trust set's own; then only those very bytes are stopped.
+    False: what its CA signed is not known, so only those very bytes are stopped.
     """
 
 
@@ -65,7 +63,7 @@ def deny(
     """Stop what `text` (a thumbprint or a certificate file) names, by `kind`.
 
     Raises:
-        Problem: it names nothing, what is asked for is not known of it, or it would stop a member
+        Problem: it names nothing, what is asked for is not known of it, or it would stop an anchor
             of a trust set, which is stopped by taking it out of the set.
 
     """
@@ -74,13 +72,7 @@ def deny(
     now = clock.now()
     with desk.db.read() if dry_run else registry.change(desk.db) as conn:
         digest = typed.thumbprint or ""
-        target = typed
-        if typed.spki_sha256 is None:
-            target = from_rows(
-                typed,
-                uses.by_thumbprint(conn, digest),
-                credentials.by_thumbprint(conn, digest),
-            )
+        target = _known(conn, typed)
         used: Sequence[UseRow]
         registered: Sequence[CredentialRow]
         if kind == "spki":
@@ -90,22 +82,17 @@ def deny(
             if target.spki_sha256 is None and (used or registered):
                 target = as_key(key)
         else:
-            used = uses.by_thumbprint(conn, digest)
+            used = _used(conn, kind, target, digest)
             registered = credentials.by_thumbprint(conn, digest)
-            if target.issuer and target.serial:
-                used = uses.by_serial(conn, target.issuer, target.serial)
-        sets = trust.listed(conn)
-        refuse_authority(kind, target.value(kind) or digest, sets)
+        refuse_authority(kind, target, trust.listed(conn))
         value = target.required(kind)
-        beside = _beside(kind, target, sets)
-        thumbprints = _thumbprints(target, (*used, *_below(conn, target)), registered)
+        content = target.tbs_sha256 if kind == "thumbprint" else ""
+        thumbprints = _thumbprints(target, (*used, *_below(conn, target, now)), registered)
         known = {row.client_id for row in clients.listed(conn)}
-        present = {
-            (row.kind, row.value)
+        changed = not any(
+            (row.kind, row.value) == (kind, value) and content in ("", row.tbs_sha256)
             for row in denied.listed(conn)
-            if kind == "thumbprint" or not _made_beside(row)
-        }
-        changed = not {(kind, value), *_second(beside)} <= present
+        )
         stopped = Stopped(
             kind,
             value,
@@ -115,14 +102,16 @@ def deny(
             thumbprints,
             tokens.outstanding(conn, now, thumbprints=thumbprints),
             max((use.last_used for use in used), default=None),
-            beside,
+            bool(content),
         )
         if changed and not dry_run:
-            _enter(conn, desk, stopped, reason, now)
+            denied.deny(
+                conn, kind, value, reason=reason, actor=desk.actor, at=now, tbs_sha256=content
+            )
             audit.append_admin(conn, _event(desk, stopped, reason))
         if not dry_run:  # of one that was denied before too: an older release left its tokens
             cause = Cause(CertificateDenied.name, reason)
-            revoke_tokens(conn, desk, cause, now, thumbprints=thumbprints)
+            revoke_tokens(conn, desk.actor, cause, now, thumbprints=thumbprints)
     return stopped
 
 
@@ -132,11 +121,22 @@ def listed(desk: Desk) -> Sequence[DeniedRow]:
         return denied.listed(conn)
 
 
-def undo(desk: Desk, text: str, kind: Kind | None = None) -> Sequence[DeniedRow]:
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What was taken off the list, and what still covers the certificate."""
+
+    rows: Sequence[DeniedRow]
+    still: Sequence[DeniedRow] = ()
+    """Entries for its key, about other certificates too, and for its twin under another signature:
+    acts of their own."""
+
+
+def undo(desk: Desk, text: str, kind: Kind | None = None) -> Undone:
     """Take entries off the list, for mistakes: what it stopped may authenticate again.
 
-    `text` is a value as `listed` gives it, a thumbprint or a certificate file, which stands for
-    every entry that covers it; `kind` narrows that. What was denied beside a thumbprint goes with it.
+    `text` is a value as `listed` gives it, a thumbprint or a certificate file. A certificate stands
+    for every entry of its own, and for that of its key or of its twin where there is no other; `kind`
+    says which.
 
     Raises:
         Problem: nothing on the list is named by it.
@@ -144,27 +144,20 @@ def undo(desk: Desk, text: str, kind: Kind | None = None) -> Sequence[DeniedRow]
     """
     with registry.change(desk.db) as conn:
         rows = denied.listed(conn)
-        named = {("any", text)}
+        named, target = {("any", text)}, Target(None)
         if all(row.value != text for row in rows):
-            typed = of_text(text)
-            digest = typed.thumbprint or ""
-            target = from_rows(
-                typed,
-                uses.by_thumbprint(conn, digest),
-                credentials.by_thumbprint(conn, digest),
-            )
+            target = _known(conn, of_text(text))
             named = {(each, target.value(each) or "") for each in KINDS}
         found = [
             row
             for row in rows
             if kind in (None, row.kind) and {("any", row.value), (row.kind, row.value)} & named
         ]
-        marks = {_mark(row.value) for row in found if row.kind == "thumbprint"}
-        found += [
-            row
-            for row in rows
-            if row not in found and _made_beside(row) and row.reason.endswith(tuple(marks))
-        ]
+        if not found and kind in (None, "thumbprint") and target.tbs_sha256:
+            found = [row for row in rows if row.tbs_sha256 == target.tbs_sha256]
+        still = [] if kind else _keys_of(conn, rows, found)
+        found = [row for row in found if row not in still]
+        still += _twins(rows, found)
         if not found:
             raise Problem(
                 "nothing on the deny-list is named so",
@@ -176,50 +169,52 @@ def undo(desk: Desk, text: str, kind: Kind | None = None) -> Sequence[DeniedRow]
             denied.allow(conn, row.kind, row.value)
             details = {"kind": row.kind, "value": row.value, "denied_by": row.actor}
             audit.append_admin(conn, CertificateAllowed(actor=desk.actor, details=details))
-    return found
+    return Undone(found, still)
 
 
-def _beside(kind: Kind, target: Target, sets: Sequence[TrustSetRow]) -> str | None:
-    """What goes on the list with a thumbprint.
-
-    Never what names a member of a trust set: issuer and serial number of a self-signed certificate
-    are whatever its maker wrote.
-    """
-    value = target.value("issuer_serial") if kind == "thumbprint" else None
-    if value is None or authority("issuer_serial", value, sets) is not None:
-        return None
-    return value
+def _known(conn: Transaction, typed: Target) -> Target:
+    digest = typed.thumbprint or ""
+    return from_rows(
+        typed, uses.by_thumbprint(conn, digest), credentials.by_thumbprint(conn, digest)
+    )
 
 
-def _second(beside: str | None) -> set[tuple[Kind, str]]:
-    return set() if beside is None else {("issuer_serial", beside)}
+def _keys_of(
+    conn: Transaction, rows: Sequence[DeniedRow], found: Sequence[DeniedRow]
+) -> list[DeniedRow]:
+    """The entries for the keys of the certificates among `found`; none where there is no such."""
+    if all(row.kind == "spki" for row in found):
+        return []
+    targets = [_known(conn, Target(row.value)) for row in found if row.kind == "thumbprint"]
+    keys = {one.spki_sha256 for one in targets}
+    return [row for row in rows if row.kind == "spki" and (row in found or row.value in keys)]
 
 
-def _mark(thumbprint: str) -> str:
-    """Ends the reason of an entry made beside a thumbprint: for people, and for `undo`."""
-    return f"(with certificate {thumbprint})"
+def _twins(rows: Sequence[DeniedRow], found: Sequence[DeniedRow]) -> list[DeniedRow]:
+    """The entries left for the content of the certificates among `found`."""
+    contents = {row.tbs_sha256 for row in found} - {""}
+    return [row for row in rows if row.tbs_sha256 in contents and row not in found]
 
 
-def _made_beside(row: DeniedRow) -> bool:
-    return row.kind == "issuer_serial" and _MARK.search(row.reason) is not None
+def _used(conn: Transaction, kind: Kind, target: Target, digest: str) -> Sequence[UseRow]:
+    if kind == "issuer_serial" and target.issuer and target.serial:
+        return uses.by_serial(conn, target.issuer, target.serial)
+    if target.tbs_sha256:
+        return uses.by_content(conn, target.tbs_sha256)
+    return uses.by_thumbprint(conn, digest)
 
 
-def _enter(conn: Transaction, desk: Desk, stopped: Stopped, reason: str, now: int) -> None:
-    if stopped.kind == "issuer_serial":  # from now on for its own sake, whatever it was beside
-        denied.allow(conn, stopped.kind, stopped.value)
-    denied.deny(conn, stopped.kind, stopped.value, reason=reason, actor=desk.actor, at=now)
-    if stopped.beside is not None:
-        why = f"{reason} {_mark(stopped.value)}".strip()
-        denied.deny(conn, "issuer_serial", stopped.beside, reason=why, actor=desk.actor, at=now)
-
-
-_MARK = re.compile(r"\(with certificate [A-Za-z0-9_-]{43}\)$")
 KINDS: tuple[Kind, ...] = ("thumbprint", "spki", "issuer_serial")
 
 
-def _below(conn: Transaction, target: Target) -> Sequence[UseRow]:
-    """Uses of what a CA issued itself, as its name says: their tokens may rest on it alone."""
-    return uses.by_issuer(conn, target.subject) if target.is_ca and target.subject else ()
+def _below(conn: Transaction, target: Target, now: int) -> Sequence[UseRow]:
+    """Uses of what a CA issued itself, as its name says, as long ago as a token may live.
+
+    Their tokens may rest on it alone.
+    """
+    if not target.is_ca or not target.subject:
+        return ()
+    return uses.by_issuer(conn, target.subject, since=now - LONGEST)
 
 
 def _holders(used: Sequence[UseRow], registered: Sequence[CredentialRow]) -> set[str]:
@@ -251,7 +246,7 @@ def _event(desk: Desk, stopped: Stopped, reason: str) -> CertificateDenied:
         details={
             "kind": stopped.kind,
             "value": stopped.value,
-            "beside": stopped.beside,
+            "content": stopped.content,
             "note": reason,
             "clients": list(stopped.clients),
             "tokens": stopped.outstanding.count,

@@ -9,6 +9,7 @@ from app.admin.credential import readable
 from app.admin.problem import Problem
 from app.admin.thumbprints import thumbprint_of
 from app.pki import check
+from app.pki.check import CertificateFacts
 from app.store.credentials import CredentialRow
 from app.store.denied import Kind, issuer_serial
 from app.store.trust import TrustAnchorRow, TrustSetRow
@@ -33,6 +34,8 @@ class Target:
     subject: str | None = None
     is_ca: bool = False
     """False also where that is not known."""
+    tbs_sha256: str = ""
+    """Of what its CA signed; empty: not known."""
 
     @property
     def self_issued(self) -> bool:
@@ -77,7 +80,11 @@ def of_text(text: str) -> Target:
     path = Path(text)
     if not path.is_file():
         return Target(thumbprint_of(text))
-    facts = readable(path, read_chain(path)[0])
+    return of_facts(readable(path, read_chain(path)[0]))
+
+
+def of_facts(facts: CertificateFacts) -> Target:
+    """All of a certificate."""
     return Target(
         facts.thumbprint,
         facts.spki_sha256,
@@ -85,6 +92,7 @@ def of_text(text: str) -> Target:
         facts.serial,
         facts.subject,
         facts.is_ca,
+        facts.tbs_sha256,
     )
 
 
@@ -98,39 +106,52 @@ def from_rows(typed: Target, used: Sequence[UseRow], registered: Sequence[Creden
     if typed.spki_sha256 is not None:
         return typed
     for use in used:
-        return Target(typed.thumbprint, use.spki_sha256, use.issuer, use.serial, use.subject)
+        return Target(
+            typed.thumbprint,
+            use.spki_sha256,
+            use.issuer,
+            use.serial,
+            use.subject,
+            tbs_sha256=use.tbs_sha256,
+        )
     for row in registered:
         if row.der is not None:
             facts = readable(Path("the registered certificate"), row.der)
-            return Target(
-                typed.thumbprint, facts.spki_sha256, facts.issuer, facts.serial, facts.subject
-            )
+            return of_facts(facts)
     return typed
 
 
-def authority(kind: Kind, value: str, sets: Sequence[TrustSetRow]) -> tuple[str, str] | None:
-    """The trust set, and its member's thumbprint, that this entry of the deny-list would stop."""
+def _authority(kind: Kind, target: Target, sets: Sequence[TrustSetRow]) -> tuple[str, str] | None:
+    """The trust set, and its anchor's thumbprint, that this entry of the deny-list would stop.
+
+    Other members are path material, which clients send along too: these are denied like any.
+    """
+    value = target.value(kind) or target.thumbprint
     for one in sets:
         for row in one.anchors:
-            if value in (row.thumbprint, _member(row).value(kind)):
+            if row.role != "anchor":
+                continue
+            member = _member(row)
+            twin = kind == "thumbprint" and target.tbs_sha256 == member.tbs_sha256 != ""
+            if twin or value in (row.thumbprint, member.value(kind)):
                 return one.name, row.thumbprint
     return None
 
 
-def refuse_authority(kind: Kind, value: str, sets: Sequence[TrustSetRow]) -> None:
-    """Members of trust sets are taken out of their set instead, where everybody looks for them.
+def refuse_authority(kind: Kind, target: Target, sets: Sequence[TrustSetRow]) -> None:
+    """Anchors of trust sets are taken out of their set instead, where everybody looks for them.
 
     Raises:
-        Problem: the entry would stop a member of a trust set.
+        Problem: the entry would stop an anchor of a trust set.
 
     """
-    found = authority(kind, value, sets)
+    found = _authority(kind, target, sets)
     if found is not None:
         name, thumbprint = found
         raise Problem(
             f"this is a CA certificate of the trust set {name}",
             seen=thumbprint,
-            expected="a certificate that is no member; a member is stopped by taking it out",
+            expected="a certificate that is no anchor; an anchor is stopped by taking it out",
             action=f"certbound trust remove {name} {thumbprint} --dry-run",
         )
 
@@ -140,4 +161,4 @@ def _member(row: TrustAnchorRow) -> Target:
         facts = check.describe(row.der)
     except ValueError:  # its set vouches for nobody; the thumbprint is still known
         return Target(row.thumbprint)
-    return Target(row.thumbprint, facts.spki_sha256, facts.issuer, facts.serial, facts.subject)
+    return of_facts(facts)

@@ -10,11 +10,13 @@ from dataclasses import dataclass, field, replace
 
 from app import clock
 from app.admin.desk import Desk
+from app.admin.diagnosis import Diagnosis
 from app.admin.doctor_sources import Gathering, Sources
 from app.admin.keys import unsealed
 from app.admin.life_cycle import states
+from app.admin.weakest_set import Weakest, weakest
 from app.clients.authentication import AuthenticatedClient, Credentials, authenticate
-from app.clients.boundary import examine_holders
+from app.clients.boundary import examine_holders, examine_resource
 from app.clients.model import Client
 from app.clients.registry import Registry
 from app.errors import (
@@ -28,6 +30,7 @@ from app.errors import (
 )
 from app.grants import GRANTS, client_credentials
 from app.grants.request import GrantRequest, Policy
+from app.grants.resource_rules import examine_rules
 from app.jose.fetch import RemoteKeys
 from app.keys.ring import KeyRing
 from app.keys.seal import SealingError, SealingKey
@@ -37,44 +40,6 @@ from app.store import registry as store_registry
 from app.store.credentials import CredentialRow
 from app.tls.limits import Limits
 from app.tls.peer import PeerCertificate
-
-
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
-    """Every check for one client, and the answer on the wire."""
-
-    client_id: str
-    findings: tuple[Finding, ...]
-    refusal: OAuthError | None
-    """None: a token. Its finding is the one that the endpoint would have stopped at."""
-    fetch_problem: str | None = None
-    """Why the client's `jwks_uri` could not be fetched just now."""
-    client: Client | None = None
-    """None: nobody is registered under `client_id`."""
-    has_its_key: bool = False
-    """Whether a certificate of this very key is registered for the client."""
-
-    @property
-    def status(self) -> int:
-        """The HTTP status."""
-        return self.refusal.status if self.refusal else 200
-
-    @property
-    def is_meant(self) -> bool:
-        """Whether the certificate bears this client's name, or is or was registered for it."""
-        if self.has_its_key:
-            return True
-        return any(
-            finding.check in {"name", "registered"}
-            and finding.reason in {None, Reason.CERTIFICATE_NOT_ACTIVE, Reason.CERTIFICATE_RETIRED}
-            for finding in self.findings
-        )
-
-    @property
-    def steps_passed(self) -> int:
-        """How far the endpoint would have come: for ranking near misses."""
-        passed = [finding.passed for finding in self.findings]
-        return passed.index(False) if False in passed else len(passed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +54,8 @@ class Examiner:
     trust_names: Sequence[str] = ()
     """Every trust set there is."""
 
+    resource: str | None = None
+    """What a token would be asked for; None: the default resource."""
     states: Mapping[str, str] = field(default_factory=dict)
     """By client: where this certificate stands with it, in words."""
 
@@ -108,7 +75,10 @@ class Examiner:
                 replace(one, action="") if one.check == "name" else one for one in findings
             )
         problem = self._fetch_problem(client_id)
-        return Diagnosis(client_id, findings, refusal, problem, client, self._has_its_key(client))
+        known = self._has_its_key(client)
+        return Diagnosis(
+            client_id, findings, refusal, problem, client, known, self._weakest(client)
+        )
 
     def certificate(self) -> tuple[list[Finding], str | None]:
         """The certificate's own checks, whosever it is, and the trust set that vouches for it."""
@@ -126,6 +96,11 @@ class Examiner:
         except ValueError:
             return False
         return facts.self_issued and not facts.is_ca
+
+    def _weakest(self, client: Client | None) -> Weakest | None:
+        names = () if client is None else client.trust_sets
+        rows = [self.registry.trust_row(name) for name in names]
+        return weakest(row for row in rows if row is not None)
 
     def _trust_sets(self, names: Sequence[str]) -> list[TrustSet]:
         found = []
@@ -192,9 +167,7 @@ class Examiner:
     def _boundary(self, exam: Examination, asking: AuthenticatedClient) -> tuple[str, ...]:
         """As if the client claimed its key now, where it did not yet."""
         holders = self.sources.holders
-        return tuple(
-            examine_holders(exam, self.registry, asking.client, holders, self.policy.boundary)
-        )
+        return tuple(examine_holders(exam, self.registry, asking, holders, self.policy.boundary))
 
     def _fetch_problem(self, client_id: str) -> str | None:
         client = self.registry.client(client_id)
@@ -228,19 +201,42 @@ class Examiner:
     def _request(
         self, exam: Examination, asking: AuthenticatedClient, crossings: tuple[str, ...]
     ) -> OAuthError | None:
-        """The plainest token request: no scope, no resource."""
+        """The plainest token request: no scope, and no resource unless one is asked about or needed."""
         grant = client_credentials.GRANT_TYPE
+        parameters = self._parameters(asking.client.resources)
         try:
             if grant not in asking.client.grant_types:
-                raise UnauthorizedClient
-            wish = GrantRequest(asking, {}, self.registry, self.policy, crossings)
+                raise _no_grant(exam, grant, asking.client)
+            wish = GrantRequest(asking, parameters, self.registry, self.policy, crossings)
             issue = GRANTS[grant].grant(wish)
         except OAuthError as refusal:
-            exam.findings.append(refusal.finding)
+            if asking.client.grant_types:
+                exam.findings.append(refusal.finding)
             return refusal
         scope = " ".join(issue.scope) or "no scope"
-        exam.note(Finding("request", f"{grant} for {issue.resource}, {scope}"))
+        for rule in examine_rules(self.registry.resources[issue.resource], asking.certificate):
+            exam.note(rule)
+        seen = f"{grant} for {issue.resource}, {scope}, for {issue.lifetime} seconds at most"
+        if barred := self._barred(asking):
+            seen += f"; across a boundary, so not for {' and '.join(barred)}"
+        exam.note(Finding("request", seen))
         return None
+
+    def _parameters(self, named: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        if self.resource is not None:
+            return {"resource": (self.resource,)}
+        plain = self.policy.default_resource in (named or (self.policy.default_resource,))
+        return {} if plain else {"resource": (named[0],)}
+
+    def _barred(self, asking: AuthenticatedClient) -> list[str]:
+        """Resources that the client may name, and that its labels or its certificate's keep from it."""
+        found = [self.registry.resources.get(url) for url in asking.client.resources]
+        return [
+            each.url
+            for each in found
+            if each is not None
+            and examine_resource(asking, each, self.policy.boundary)[0] is not None
+        ]
 
 
 def examiner(
@@ -250,6 +246,7 @@ def examiner(
     *,
     registered: CredentialRow | None = None,
     at: int | None = None,
+    resource: str | None = None,
 ) -> Examiner:
     """An examiner as of `at`, or now. Key sets of clients with a `jwks_uri` are fetched first.
 
@@ -280,8 +277,16 @@ def examiner(
         Gathering(desk, registry, rows.crls, peer, moment).run(wanted),
         moment,
         tuple(row.name for row in rows.trust_sets),
+        resource,
         states(desk, wanted, peer, moment),
     )
+
+
+def _no_grant(exam: Examination, grant: str, client: Client) -> UnauthorizedClient:
+    if not client.grant_types:
+        exam.note(Finding("grant", "none: it looks at tokens and gets none"))
+    expected = " or ".join(client.grant_types) or "no token request: it only looks at tokens"
+    return UnauthorizedClient(Finding("grant", grant, expected, reason=Reason.GRANT_NOT_ALLOWED))
 
 
 def search(examiner: Examiner) -> list[Diagnosis]:

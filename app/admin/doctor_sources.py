@@ -8,8 +8,10 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from app.admin.desk import Desk
+from app.clients import deny_list
 from app.clients.methods import tls_client_auth
 from app.clients.methods.evidence import Evidence
 from app.clients.methods.self_signed_tls_client_auth import is_published
@@ -24,6 +26,7 @@ from app.pki.revocation import RevocationSource
 from app.store import crls, holders
 from app.store.crls import CrlRow
 from app.store.holders import HolderRow
+from app.store.ocsp import OcspMemory
 from app.tls.peer import PeerCertificate
 
 LOADING = 60.0
@@ -64,7 +67,8 @@ class Gathering:
         documents = RemoteDocuments(
             allow_private=settings.trust_allow_private, ca_file=settings.trust_ca_file
         )
-        answers = OcspCache.over(documents)
+        answers = OcspCache.over(documents, OcspMemory(self.desk.db, writes=False))
+        answers.bar(self.registry.version, partial(deny_list.names, self.registry.denied))
         revocation = Revocation(self._crl_der, answers)
         uris = {client.jwks_uri for client in clients if client.jwks_uri is not None}
         await asyncio.gather(

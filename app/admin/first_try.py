@@ -20,6 +20,14 @@ def first_try(desk: Desk, client_id: str, path: Path) -> tuple[Finding, ...]:
         diagnosis = doctor.examiner(desk, read_chain(path), [client_id]).diagnose(client_id)
     except Problem:
         return ()
-    # What to do is the doctor's to say, whose command stands below: registering the client once
-    # more, as a refusal of another's certificate advises, is what was done just now.
-    return tuple(replace(one, action="") for one in diagnosis.findings if not one.passed)
+    return tuple(_said(one, client_id) for one in diagnosis.findings if not one.passed)
+
+
+def _said(finding: Finding, client_id: str) -> Finding:
+    """With what to do only where that is a trust set that was forgotten.
+
+    All else is the doctor's to say, whose command stands below: registering the client once more,
+    as a refusal of another's certificate advises, is what was done just now.
+    """
+    action = finding.action if "client trust ID" in finding.action else ""
+    return replace(finding, action=action.replace("client trust ID", f"client trust {client_id}"))

@@ -49,6 +49,8 @@ class Identity:
     jwks_uri: str | None = None
     spiffe_id: str | None = None
     """Beside or instead of the subject; may end in ``/*``."""
+    facts: CertificateFacts | None = None
+    """Of the certificate that the subject was read from."""
 
 
 def by_certificate_name(path: Path, client_id: str = "ID") -> Identity:
@@ -72,7 +74,11 @@ def by_certificate_name(path: Path, client_id: str = "ID") -> Identity:
             "--method self_signed_tls_client_auth --cert FILE",
         )
     return Identity(
-        tls_client_auth.NAME, found[0], subject_text=found[0].text, others=tuple(found[1:])
+        tls_client_auth.NAME,
+        found[0],
+        subject_text=found[0].text,
+        others=tuple(found[1:]),
+        facts=facts,
     )
 
 

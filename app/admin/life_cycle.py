@@ -11,6 +11,7 @@ from typing import Literal
 
 from app import clock
 from app.admin import clients as admin_clients
+from app.admin.denied_known import DenyList
 from app.admin.desk import Desk
 from app.store import credentials, denied, uses
 from app.store.clients import ClientRow
@@ -37,6 +38,8 @@ class Standing:
     """None: never used."""
     per_day: Mapping[int, int]
     """Uses by day since the epoch, `DAYS` at most."""
+    denied: str
+    """How the deny-list stops it, itself or the CA that issued it; empty: it does not."""
 
     @property
     def digest(self) -> str:
@@ -92,7 +95,7 @@ def life_cycle(desk: Desk, client_id: str) -> LifeCycle:
         per_day: defaultdict[str, dict[int, int]] = defaultdict(dict)
         for day in uses.days(conn, client_id, since=now // DAY - DAYS + 1):
             per_day[day.thumbprint][day.day] = day.uses
-        stopped = denied.snapshot(conn)
+        stopped = DenyList.read(conn)
     return LifeCycle(row, tuple(_standings(registered, seen, per_day, stopped, now)))
 
 
@@ -100,21 +103,19 @@ def _standings(
     registered: Sequence[CredentialRow],
     seen: Sequence[UseRow],
     per_day: Mapping[str, Mapping[int, int]],
-    stopped: Denied,
+    stopped: DenyList,
     now: int,
 ) -> Iterable[Standing]:
     by_thumbprint = {use.thumbprint: use for use in seen}
     for row in registered:
         use = by_thumbprint.pop(row.thumbprint, None) if row.thumbprint else None
-        yield Standing(
-            phase_of(row, use, stopped, now),
-            row,
-            use,
-            per_day.get(row.thumbprint or "", {}),
-        )
+        how = stopped.of_row(row)
+        state: State = "revoked" if how else row.phase(now)
+        yield Standing(state, row, use, per_day.get(row.thumbprint or "", {}), how)
     for use in by_thumbprint.values():
-        state: State = "revoked" if is_denied(use, stopped) else "learned"
-        yield Standing(state, None, use, per_day.get(use.thumbprint, {}))
+        how = stopped.of_use(use)
+        state = "revoked" if is_denied(use, stopped.entries) else "learned"
+        yield Standing(state, None, use, per_day.get(use.thumbprint, {}), how)
 
 
 def phase_of(row: CredentialRow, use: UseRow | None, stopped: Denied, now: int) -> Phase:
@@ -130,6 +131,7 @@ def is_denied(use: UseRow, stopped: Denied) -> bool:
     """Whether the deny-list stops this certificate."""
     return (
         use.thumbprint in stopped.thumbprints
+        or use.tbs_sha256 in stopped.contents
         or use.spki_sha256 in stopped.spkis
         or issuer_serial(use.issuer, use.serial) in stopped.issuer_serials
     )
@@ -149,7 +151,12 @@ def states(
         state = phase_of(row, seen.get(row.client_id), stopped, now)
         kept = "" if row.custody == "unknown" else f", key kept in {row.custody}"
         owner = f", owner {row.owner}" if row.owner else ""
-        found[row.client_id] = f"{state}{kept}{owner}, {_used(seen.get(row.client_id))}"
+        labels = "".join(
+            f", {name.replace('_', ' ')} {text}"
+            for name in ("tenant", "risk", "resource_class")
+            if (text := getattr(row, name))
+        )
+        found[row.client_id] = f"{state}{kept}{owner}{labels}, {_used(seen.get(row.client_id))}"
     for client_id, use in seen.items():
         words = "revoked" if is_denied(use, stopped) else "not registered, known by its use"
         found.setdefault(client_id, f"{words}, {_used(use)}")

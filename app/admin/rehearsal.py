@@ -4,7 +4,7 @@ Guarantees the token endpoint's own verdict on the new certificate (`app.admin.d
 moment on at which it could count, and that nothing is changed by asking.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,9 @@ from app.admin import doctor
 from app.admin.certificate_file import read_chain
 from app.admin.credential import Credential, readable
 from app.admin.desk import Desk
-from app.admin.doctor import Diagnosis
+from app.admin.diagnosis import Diagnosis
 from app.admin.life_cycle import LifeCycle, life_cycle
+from app.clients.boundary import LABELS
 from app.errors import Reason
 from app.pki.check import CertificateFacts
 from app.store import holders, tokens
@@ -44,6 +45,8 @@ class Rehearsal:
     """The same by thumbprint, those without tokens left out."""
     holders: Sequence[HolderRow]
     """Other clients that hold its key."""
+    labels: Mapping[str, str]
+    """Boundary labels of the credential that it would replace: it needs the same ones."""
 
     @property
     def retire_at(self) -> int:
@@ -65,10 +68,10 @@ def rehearse(desk: Desk, client_id: str, path: Path) -> Rehearsal:
     at = now if facts.not_after <= now else max(now, facts.not_before)
     diagnosis = doctor.examiner(desk, chain, [client_id], at=at).diagnose(client_id)
     needs_registration = _is_unregistered(before, diagnosis)
+    labels = _labels(before)
     if needs_registration:
-        credential = Credential(
-            "certificate", facts.spki_sha256, facts.spki_der, chain[0], facts
-        ).row(client_id, now)
+        new = Credential("certificate", facts.spki_sha256, facts.spki_der, chain[0], facts)
+        credential = new.row(client_id, now, notes=labels)
         examiner = doctor.examiner(desk, chain, [client_id], registered=credential, at=at)
         diagnosis = examiner.diagnose(client_id)
     with desk.db.read() as conn:
@@ -95,6 +98,7 @@ def rehearse(desk: Desk, client_id: str, path: Path) -> Rehearsal:
         outstanding,
         by_certificate,
         held,
+        labels,
     )
 
 
@@ -105,6 +109,19 @@ def _is_unregistered(before: LifeCycle, diagnosis: Diagnosis) -> bool:
         and refusal.finding.reason is Reason.THUMBPRINT_UNREGISTERED
         and before.client.jwks_uri is None
     )
+
+
+def _labels(before: LifeCycle) -> dict[str, str]:
+    """Of the credential used last, or else registered last, of those that count."""
+    counting = [
+        (one.use.last_used if one.use else 0, one.credential.id or 0, one.credential)
+        for one in before.standings
+        if one.credential is not None and one.state in ("active", "retiring")
+    ]
+    if not counting:
+        return {}
+    row = max(counting, key=lambda each: each[:2])[2]
+    return {name: text for name in LABELS if (text := getattr(row, name))}
 
 
 def _has_key(before: LifeCycle, facts: CertificateFacts) -> bool:

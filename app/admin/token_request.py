@@ -159,11 +159,20 @@ def _members(response: httpx2.Response) -> dict[str, Any]:
         return {}
 
 
+_PORTS = (
+    "If yours was started with --port, write port = … and mtls_port = … into certbound.toml instead, "
+    "so that every command knows."
+)
+
+
 def _unreachable(url: str, error: Exception) -> Problem:
     text = str(error) or type(error).__name__
-    action = "Start it with: certbound serve"
+    action = f"Start it with: certbound serve. {_PORTS}"
     if "CERTIFICATE_VERIFY_FAILED" in text:
-        action = "Name the CA of the server's certificate with --cacert."
+        action = (
+            "Name the CA of the server's certificate with --cacert. Where that is this home's, "
+            f"another server answers there. {_PORTS}"
+        )
     elif _is_unresolved(error):
         action = "Correct the host name in the issuer, or name another server with --issuer."
     return Problem(

@@ -1,21 +1,26 @@
 """Trust sets: which CA certificates may vouch for clients, and for which names."""
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app import clock
 from app.admin.certificate_file import read_chain
+from app.admin.client_checks import admits, registered_names
+from app.admin.denied_known import among
 from app.admin.desk import Desk
 from app.admin.problem import Problem
-from app.admin.trust_known import find, refuse_bundle, require_name, unknown
+from app.admin.trust_forecast import Affected, Held, Seen, forecast
+from app.admin.trust_known import find, refuse_bundle, require_name
 from app.admin.trust_removal import remove
 from app.audit import TrustAdded, TrustChanged
 from app.pki import check
 from app.pki.anchors import TrustSet
 from app.pki.permitted import ANYTHING, Permitted
 from app.pki.permitted import permit as parse_bounds
-from app.store import audit, registry, trust
+from app.store import audit, clients, registry, trust
+from app.store.clients import ClientRow
 from app.store.crls import CrlRow
 from app.store.crls import listed as listed_crls
 from app.store.trust import TrustAnchorRow, TrustSetRow
@@ -76,20 +81,54 @@ def add(
     return added
 
 
-def permit(desk: Desk, name: str, patterns: Sequence[str]) -> Permitted:
+@dataclass(frozen=True, slots=True)
+class Bounded:
+    """The names that a set may vouch for from now on, or would."""
+
+    bounds: Permitted
+    affected: tuple[Affected, ...]
+    """Enabled clients that name the set, those that stop first."""
+
+
+def permit(desk: Desk, name: str, patterns: Sequence[str], *, dry_run: bool = False) -> Bounded:
     """Replace the names the set may vouch for; no patterns: any. Counts from the next request on.
+
+    The forecast goes by the names that clients are registered by. Other names in their
+    certificates are not stored.
 
     Raises:
         Problem: there is no such set, or a pattern is none.
 
     """
     bounds = _bounds(patterns)
-    with registry.change(desk.db) as conn:
-        if not trust.permit(conn, name, bounds.to_json(), clock.now()):
-            raise unknown(name, trust.listed(conn))
-        details = {"trust_set": name, "permitted": list(bounds.texts)}
-        audit.append_admin(conn, TrustChanged(actor=desk.actor, details=details))
-    return bounds
+    seen = Seen.at(desk, name)
+    with desk.db.read() if dry_run else registry.change(desk.db) as conn:
+        rows, registered = trust.listed(conn), clients.listed(conn)
+        known = find(rows, name)
+        before = {row.name: row for row in rows}
+        after = {**before, name: replace(known, permitted=bounds.to_json())}
+        affected = [
+            forecast(row.client_id, _admitting(row, before), _admitting(row, after), seen)
+            for row in registered
+            if name in row.trust_sets and row.disabled_at is None
+        ]
+        if not dry_run:
+            trust.permit(conn, name, bounds.to_json(), clock.now())
+            details = {"trust_set": name, "permitted": list(bounds.texts)}
+            audit.append_admin(conn, TrustChanged(actor=desk.actor, details=details))
+    return Bounded(bounds, tuple(sorted(affected, key=lambda one: one.outlook != "stops")))
+
+
+def _admitting(client: ClientRow, sets: Mapping[str, TrustSetRow]) -> Held:
+    """Those of a client's sets that may vouch for its name."""
+    names = registered_names(client)
+    return Held(client, {name: row for name, row in sets.items() if admits(row, names)})
+
+
+def denied(desk: Desk, rows: Sequence[TrustAnchorRow]) -> dict[str, str]:
+    """How those of these members that the deny-list stops are named on it, by thumbprint."""
+    with desk.db.read() as conn:
+        return among(conn, rows)
 
 
 def listed(desk: Desk) -> Sequence[TrustSetRow]:
@@ -189,8 +228,13 @@ def _row(path: Path, der: bytes, role: str, now: int) -> TrustAnchorRow:
 
 
 def _unusable(path: Path, error: ValueError) -> Problem:
+    seen, _, of_a_client = str(error).partition("; a client's own certificate ")
     return Problem(
         f"{path} cannot join a trust set",
-        seen=str(error),
+        seen=seen,
         expected="CA certificates: X.509 v3, basic constraint CA, an accepted key",
+        action="Pin the CA that issued it, then register the client: certbound client add ID --cert "
+        f"{path} --trust NAME. Where no CA issued it, it {of_a_client}"
+        if of_a_client
+        else "",
     )

@@ -1,9 +1,10 @@
-"""Trust sets by name: finding one, and saying in a sentence that there is none."""
+"""Trust sets by name: finding one, reading one, and saying in a sentence that there is none."""
 
 import re
 from collections.abc import Sequence
 
 from app.admin.problem import Problem
+from app.pki.anchors import TrustSet
 from app.store.trust import TrustSetRow
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -20,6 +21,15 @@ def find(rows: Sequence[TrustSetRow], name: str) -> TrustSetRow:
         if row.name == name:
             return row
     raise unknown(name, rows)
+
+
+def set_of(row: TrustSetRow) -> TrustSet:
+    """The set's certificates as paths and lists are judged by."""
+    return TrustSet(
+        row.name,
+        tuple(one.der for one in row.anchors if one.role == "anchor"),
+        tuple(one.der for one in row.anchors if one.role == "intermediate"),
+    )
 
 
 def unknown(name: str, rows: Sequence[TrustSetRow]) -> Problem:

@@ -11,10 +11,11 @@ from app.admin.problem import Problem
 from app.admin.trust import require_usable, rows_of
 from app.admin.trust_known import find
 from app.audit import TrustChanged
+from app.clients.crl_due import Lists, lists_of
 from app.jose.document import FetchRefused, examine_url
 from app.pki.revocation_policy import RevocationPolicy
 from app.store import audit, crls, registry, trust
-from app.store.trust import RevocationRow
+from app.store.trust import RevocationRow, TrustSetRow
 
 SCHEMES = frozenset({"http", "https"})
 """CRLs and OCSP answers are signed: nearly all CAs publish them over plain http."""
@@ -38,8 +39,11 @@ class PolicySet:
     row: RevocationRow
     signers: tuple[str, ...]
     """Subjects of the CRL signers that joined the set."""
-    loaded: int
-    """CRLs at hand. With none under a hard policy nobody is let in."""
+    before: RevocationRow
+    """What held until now."""
+    trust_set: TrustSetRow
+    lists: Lists
+    """CRLs at hand. A CA without one vouches for nobody under a hard policy."""
 
 
 def set_policy(desk: Desk, name: str, policy: Policy, signer: Path | None = None) -> PolicySet:
@@ -69,8 +73,9 @@ def set_policy(desk: Desk, name: str, policy: Policy, signer: Path | None = None
         if joined:
             details["signers"] = list(joined)
         audit.append_admin(conn, TrustChanged(actor=desk.actor, details=details))
-        loaded = sum(each.trust_set == name for each in crls.listed(conn))
-    return PolicySet(row, joined, loaded)
+        after = find(trust.listed(conn), name)
+        lists = lists_of(after, crls.listed(conn), clock.now())
+    return PolicySet(row, joined, known.revocation, after, lists)
 
 
 def _row(policy: Policy) -> RevocationRow:

@@ -1,37 +1,20 @@
-"""Taking a CA certificate, or a whole trust set, away; and who would stop authenticating.
-
-The forecast reads what the journal recorded: each client's last certificate, by its issuer's name.
-Leaf certificates are not stored, so where only their path could tell it says so (`unclear`).
-"""
+"""Taking a CA certificate, or a whole trust set, away; and who would stop authenticating."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from app import clock
 from app.admin.desk import Desk
 from app.admin.problem import Problem
 from app.admin.thumbprints import thumbprint_of
+from app.admin.trust_forecast import Affected, Held, Seen, forecast, uses_of
 from app.admin.trust_known import find, refuse_bundle
-from app.audit import AnchorRemoved, TrustRemoved
-from app.pki import check
-from app.store import audit, clients, registry, trust, uses
+from app.audit import AnchorRemoved, ClientChanged, TrustRemoved
+from app.pki.spiffe import is_spiffe_uri
+from app.store import audit, clients, registry, trust
 from app.store.clients import ClientRow
+from app.store.engine import Transaction
 from app.store.trust import TrustAnchorRow, TrustSetRow
-from app.store.uses import UseRow
-
-Outlook = Literal["stops", "unclear", "goes on"]
-_Uses = dict[str, Sequence[UseRow]]
-
-
-@dataclass(frozen=True, slots=True)
-class Affected:
-    """One client that names the set, and what the removal means for it."""
-
-    client_id: str
-    outlook: Outlook
-    last: UseRow | None
-    """Its last use of a certificate; None: it was never seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +39,22 @@ def remove(desk: Desk, name: str, text: str | None = None, *, dry_run: bool = Fa
             come from a bundle.
 
     """
+    seen = Seen.at(desk, name)
     if dry_run:
         with desk.db.read() as conn:
             rows, registered = trust.listed(conn), clients.listed(conn)
-            used = {row.client_id: uses.of_client(conn, row.client_id) for row in registered}
-        return _removal(find(rows, name), text, rows, registered, used)
+        return _removal(find(rows, name), text, rows, registered, seen)
     with registry.change(desk.db) as conn:
         rows, registered = trust.listed(conn), clients.listed(conn)
         naming = [row for row in registered if name in row.trust_sets]
-        used = {row.client_id: uses.of_client(conn, row.client_id) for row in naming}
-        removal = _removal(find(rows, name), text, rows, registered, used)
+        seen = replace(seen, used=uses_of(conn, naming))
+        removal = _removal(find(rows, name), text, rows, registered, seen)
         details: dict[str, object] = {
             "trust_set": name,
             "removed": {row.thumbprint: f"{row.role} {row.subject}" for row in removal.members},
         }
         if removal.whole:
+            _keep_to_svids(conn, desk, find(rows, name), naming)
             trust.remove_set(conn, name)
             audit.append_admin(conn, TrustRemoved(actor=desk.actor, details=details))
         else:
@@ -80,12 +64,30 @@ def remove(desk: Desk, name: str, text: str | None = None, *, dry_run: bool = Fa
     return removal
 
 
+def _keep_to_svids(
+    conn: Transaction, desk: Desk, gone: TrustSetRow, naming: Sequence[ClientRow]
+) -> None:
+    """Clients that this set's trust domain made SPIFFE clients stay so by their own registration.
+
+    Else the other CAs that they have could vouch for a SPIFFE ID once its domain is gone.
+    """
+    if gone.trust_domain is None:
+        return
+    for row in naming:
+        text = row.subject_text or ""
+        if row.spiffe_id is None and row.subject_attribute == "san_uri" and is_spiffe_uri(text):
+            clients.set_spiffe_id(conn, row.client_id, text, clock.now())
+            details = {"spiffe_id": text, "trust_set_removed": gone.name}
+            event = ClientChanged(actor=desk.actor, client_id=row.client_id, details=details)
+            audit.append_admin(conn, event)
+
+
 def _removal(
     before: TrustSetRow,
     text: str | None,
     rows: Sequence[TrustSetRow],
     registered: Sequence[ClientRow],
-    used: _Uses,
+    seen: Seen,
 ) -> Removal:
     gone = before.anchors if text is None else (_member(before, text),)
     left = tuple(row for row in before.anchors if row not in gone)
@@ -103,7 +105,7 @@ def _removal(
     sets_after = {**sets_before, before.name: replace(before, anchors=left)}
     naming = [row for row in registered if before.name in row.trust_sets]
     affected = [
-        _affected(row, used.get(row.client_id, ()), sets_before, sets_after)
+        forecast(row.client_id, Held(row, sets_before), Held(row, sets_after), seen)
         for row in naming
         if row.disabled_at is None
     ]
@@ -127,48 +129,3 @@ def _member(known: TrustSetRow, text: str) -> TrustAnchorRow:
         expected="the thumbprint of one of its members",
         action="certbound trust list",
     )
-
-
-def _affected(
-    client: ClientRow,
-    used: Sequence[UseRow],
-    before: dict[str, TrustSetRow],
-    after: dict[str, TrustSetRow],
-) -> Affected:
-    last = next((use for use in used if use.trust_set is not None), None)
-    names = client.trust_sets
-    remaining = [after[name] for name in names if name in after]
-    if not any(row.role == "anchor" for one in remaining for row in one.anchors):
-        return Affected(client.client_id, "stops", last)
-    if last is None:
-        return Affected(client.client_id, "unclear", None)
-    had = _vouchers([before[name] for name in names if name in before], last.issuer)
-    keeps = _vouchers(remaining, last.issuer)
-    if had and not keeps:
-        return Affected(client.client_id, "stops", last)
-    if had and had <= keeps:
-        return Affected(client.client_id, "goes on", last)
-    return Affected(client.client_id, "unclear", last)
-
-
-def _vouchers(sets: Sequence[TrustSetRow], issuer: str) -> frozenset[str]:
-    """Keys of the CAs of this name that lead, by names, to an anchor of their own set."""
-    return frozenset(
-        check.describe(row.der).spki_sha256
-        for one in sets
-        for row in _leading(one)
-        if row.subject == issuer
-    )
-
-
-def _leading(one: TrustSetRow) -> list[TrustAnchorRow]:
-    """The members from which the issuers' names lead to an anchor."""
-    found = [row for row in one.anchors if row.role == "anchor"]
-    waiting = {row: check.describe(row.der).issuer for row in one.anchors if row not in found}
-    while reached := [
-        row for row, issuer in waiting.items() if any(issuer == each.subject for each in found)
-    ]:
-        found += reached
-        for row in reached:
-            del waiting[row]
-    return found

@@ -22,13 +22,14 @@ from app.cli.page import USAGE, write_error
 from app.cli.session import named_home, program
 from app.cli.verb import group
 
-COMMANDS = ("quickstart", "serve", "explain")
+COMMANDS = ("quickstart", "serve", "demo-api", "explain")
 """Verbs that stand alone; each module has `command`."""
 NOUNS = (
     "client",
     "ca",
     "trust",
     "resource",
+    "proxy",
     "token",
     "revoke",
     "key",
@@ -75,7 +76,7 @@ def build(words: Sequence[str] = ()) -> typer.Typer:
     wanted = words[0] if words else ""
     for name in COMMANDS if wanted not in NOUNS else ():
         if wanted not in COMMANDS or wanted == name:
-            module = importlib.import_module(f"app.cli.{name}")
+            module = importlib.import_module(f"app.cli.{name.replace('-', '_')}")
             module.register(app)
     for name in NOUNS if wanted not in COMMANDS else ():
         if wanted not in NOUNS or wanted == name:

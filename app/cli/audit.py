@@ -1,12 +1,14 @@
 """``certbound audit``: what was decided and done."""
 
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from app.admin import sprawl as admin_sprawl
 from app.admin.audit_trail import Follower, tail
+from app.admin.sprawl import Held
+from app.cli.dates import until
 from app.cli.desk import desk_of
 from app.cli.entries import add_entry, members
 from app.cli.page import REFUSED, Page
@@ -60,17 +62,18 @@ def tail_entries(session: Session, *, count: Count = 10, follow: Follow = False)
 
 @verb(commands, "sprawl")
 def sprawl(session: Session, *, resources: Resources = admin_sprawl.RESOURCES) -> Page:
-    """Name shared certificates, shared keys and certificates of many resources; exit code 1 if any."""
+    """Name shared certificates, shared keys and certificates of many resources; exit code 1 if any.
+
+    Only what opens something still: retired, revoked and ended certificates are left out.
+    """
     with desk_of(session) as desk:
         found = admin_sprawl.find(desk, resources)
     page = Page(
         {
             "shared_certificates": [
-                {"x5t#S256": one.digest, "clients": list(one.clients)} for one in found.certificates
+                {"x5t#S256": one.digest, **_members(one)} for one in found.certificates
             ],
-            "shared_keys": [
-                {"spki_sha256": one.digest, "clients": list(one.clients)} for one in found.keys
-            ],
+            "shared_keys": [{"spki_sha256": one.digest, **_members(one)} for one in found.keys],
             "wide": [
                 {
                     "client_id": one.client_id,
@@ -81,15 +84,22 @@ def sprawl(session: Session, *, resources: Resources = admin_sprawl.RESOURCES) -
             ],
         }
     )
-    for what, shared in (("certificate", found.certificates), ("key", found.keys)):
+    for what, shared in (("certificate", found.certificates), ("key", found.other_keys)):
         for one in shared:
             tenants = found.tenants_of(one)
             across = f"across tenants {', '.join(name or '(none)' for name in tenants)}"
             page.bad(
                 f"shared {what}",
                 one.digest,
+                subject="; ".join(one.subjects),
                 clients=", ".join(one.clients),
                 boundary=across if len(tenants) > 1 else "",
+                last_used=until(one.last_used) or "never",
+            )
+            flags = ["--key"] if what == "key" else []
+            page.command(
+                "when each client has a key of its own, stop this one for all",
+                *session.certbound("revoke", "cert", one.digest, *flags, "--dry-run"),
             )
     for wide in found.wide:
         page.bad(
@@ -103,3 +113,11 @@ def sprawl(session: Session, *, resources: Resources = admin_sprawl.RESOURCES) -
     else:
         page.code = REFUSED
     return page
+
+
+def _members(one: Held) -> dict[str, Any]:
+    return {
+        "clients": list(one.clients),
+        "subjects": list(one.subjects),
+        "last_used": one.last_used,
+    }

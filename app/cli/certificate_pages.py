@@ -1,5 +1,6 @@
 """A client's certificates as lines and members: where each stands, when it was used, how often."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from app import clock
@@ -19,12 +20,24 @@ def add_standing(page: Page, one: Standing) -> None:
     mark = page.ok if state in _GOING else page.bad
     if state == "staged":
         mark = page.fact
-    mark(f"{kind} ({state})", one.digest, subject=one.subject, **_dates(one), **_owner(row))
+    if one.denied:
+        mark = page.bad
+    notes = notes_of(row) if row is not None else {}
+    mark(
+        f"{kind} ({state})",
+        one.digest,
+        subject=one.subject,
+        denied=one.denied and f"by {one.denied}",
+        **_dates(one),
+        **notes,
+    )
 
 
 def add_overlap(page: Page, cycle: LifeCycle) -> None:
     """Whether old certificates are still used beside the one that was taken up last."""
+    counting = {one.digest for one in cycle.standings if one.state in _GOING}
     used = sorted(cycle.used, key=lambda use: use.first_used)
+    used = [use for use in used if use.thumbprint in counting]
     now = clock.now()
     for old in used[:-1]:
         newest = used[-1]
@@ -37,12 +50,26 @@ def add_overlap(page: Page, cycle: LifeCycle) -> None:
             )
 
 
+def add_revoked(page: Page, found: Mapping[str, str]) -> None:
+    """Certificates, by thumbprint, that a trust set's CRL revokes: registered all the same."""
+    page.members["revoked_by_ca"] = dict(found)
+    for digest, name in found.items():
+        page.warn(
+            "revoked by its CA",
+            digest,
+            seen=f"a CRL of trust set {name}",
+            note="its registration counts all the same: no CA is asked about it. Retire it unless "
+            "you know why it was revoked",
+        )
+
+
 def standing_members(one: Standing) -> dict[str, Any]:
     """One certificate or key as JSON members."""
     use, row = one.use, one.credential
     return {
         **(credential_members(row) if row is not None else learned_members(use)),
         "state": one.state,
+        "denied": one.denied or None,
         "first_used": use.first_used if use else None,
         "last_used": use.last_used if use else None,
         "uses": use.uses if use else 0,
@@ -67,6 +94,20 @@ def credential_members(row: CredentialRow) -> dict[str, Any]:
         "source": row.source,
         "custody": row.custody,
         "owner": row.owner,
+        "tenant": row.tenant,
+        "risk": row.risk,
+        "resource_class": row.resource_class,
+    }
+
+
+def notes_of(row: CredentialRow) -> dict[str, str]:
+    """What its operator noted of a registered credential; an empty label is the client's."""
+    return {
+        "key_kept_in": "" if row.custody == "unknown" else row.custody,
+        "owner": row.owner,
+        "tenant": row.tenant,
+        "risk": row.risk,
+        "resource_class": row.resource_class,
     }
 
 
@@ -112,9 +153,3 @@ def _dates(one: Standing) -> dict[str, str]:
 
 def _today(one: Standing) -> int:
     return one.per_day.get(clock.now() // DAY, 0)
-
-
-def _owner(row: CredentialRow | None) -> dict[str, str]:
-    if row is None:
-        return {}
-    return {"key_kept_in": "" if row.custody == "unknown" else row.custody, "owner": row.owner}

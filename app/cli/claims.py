@@ -1,4 +1,4 @@
-"""A token's claims in words (RFC 9068 section 2.2, RFC 7800, RFC 8705 section 3.1)."""
+"""A token's claims in words (RFC 9068 section 2.2, RFC 7800, RFC 8705 section 3.1, status lists)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,6 +17,7 @@ _WORDS = {
     "nbf": "valid from",
     "exp": "valid until",
     "cnf": "bound to",
+    "status": "stands on",
 }
 _DATES = frozenset({"iat", "nbf", "exp"})
 
@@ -32,4 +33,7 @@ def _text(name: str, value: Any) -> str:
         return until(value)
     if name == "cnf" and isinstance(value, dict) and set(value) == {"x5t#S256"}:
         return f"the certificate with SHA-256 {value['x5t#S256']} (x5t#S256)"
+    listed = value.get("status_list") if name == "status" and isinstance(value, dict) else None
+    if isinstance(listed, dict) and set(listed) == {"idx", "uri"}:
+        return f"status list {listed['uri']}, place {listed['idx']}"
     return str(value)

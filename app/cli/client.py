@@ -5,31 +5,28 @@ from pathlib import Path
 import typer
 
 from app.admin import clients, identity
-from app.admin.client_checks import Labels
-from app.admin.clients import Wishes
+from app.admin.clients import Sight, Wishes
 from app.admin.first_try import first_try
 from app.admin.identity import Identity
 from app.admin.life_cycle import life_cycle
+from app.admin.revoked_known import revoking_sets
 from app.cli import client_cert, client_changes, client_pages
+from app.cli.certificate_pages import add_revoked
 from app.cli.client_options import (
     Cert,
     ClientId,
     Grant,
+    IntrospectAll,
     Jwks,
     JwksUri,
+    KeepingOptions,
+    LabelOptions,
     Method,
+    NameOptions,
     PublicKey,
     Resource,
-    ResourceClass,
-    Risk,
-    SanDns,
-    SanEmail,
-    SanIp,
-    SanUri,
     Scope,
-    SpiffeId,
-    SubjectDn,
-    Tenant,
+    Serves,
     Trust,
 )
 from app.cli.desk import desk_of
@@ -50,61 +47,47 @@ def add(
     *,
     method: Method = tls_client_auth.NAME,
     cert: Cert = None,
-    subject_dn: SubjectDn = None,
-    san_dns: SanDns = None,
-    san_uri: SanUri = None,
-    san_ip: SanIp = None,
-    san_email: SanEmail = None,
+    named: NameOptions,
     public_key: PublicKey = None,
     jwks: Jwks = None,
     jwks_uri: JwksUri = None,
     scope: Scope = None,
     resource: Resource = None,
     grant: Grant = None,
+    serves: Serves = None,
+    introspect_all: IntrospectAll = False,
     trust: Trust = None,
-    spiffe_id: SpiffeId = None,
-    tenant: Tenant = None,
-    risk: Risk = None,
-    resource_class: ResourceClass = None,
+    labelled: LabelOptions,
+    kept: KeepingOptions,
 ) -> Page:
     """Register a client by exactly one way to recognise it."""
-    subjects = {
-        "subject_dn": subject_dn,
-        "san_dns": san_dns,
-        "san_uri": san_uri,
-        "san_ip": san_ip,
-        "san_email": san_email,
-    }
-    chosen = [(name, text) for name, text in subjects.items() if text is not None]
     if method == tls_client_auth.NAME:
         _refuse(method, public_key=public_key, jwks=jwks, jwks_uri=jwks_uri)
-        who = _pki(client_id, cert or [], chosen, spiffe_id)
+        who = named.identity(client_id, cert or [])
     elif method == self_signed_tls_client_auth.NAME:
-        _refuse(method, spiffe_id=spiffe_id, **dict(chosen))
+        _refuse(method, **named.given())
         who = _own(cert or [], public_key, jwks, jwks_uri)
     else:
         raise typer.BadParameter(f"must be {' or '.join(METHODS)}", param_hint="--method")
-    labels = Labels(tenant, risk, resource_class)
     wishes = Wishes(grant or (), scope or (), resource or (), trust or ())
+    sight = Sight(serves or (), introspect_all)
     with desk_of(session) as desk:
-        added = clients.add(desk, client_id, who, wishes, labels)
+        added = clients.add(
+            desk,
+            client_id,
+            who,
+            wishes,
+            labelled.labels(),
+            sight=sight,
+            keeping=kept.keeping(),
+        )
         default = desk.settings.default_resource
         doubts = first_try(desk, client_id, cert[0]) if cert else ()
+        revoked = revoking_sets(desk, who.credentials)
     file = cert[0] if cert else None
-    return client_pages.added(session, added, who, default, file, doubts=doubts)
-
-
-def _pki(
-    client_id: str, cert: list[Path], chosen: list[tuple[str, str]], spiffe_id: str | None
-) -> Identity:
-    found = identity.by_names(client_id, cert, chosen, spiffe_id)
-    if found is None:
-        raise typer.BadParameter(
-            "give exactly one of --cert FILE, --subject-dn, --san-dns, --san-uri, --san-ip, "
-            "--san-email (RFC 8705 section 2.1.2), or --spiffe-id",
-            param_hint=tls_client_auth.NAME,
-        )
-    return found
+    page = client_pages.added(session, added, who, default, file, doubts=doubts)
+    add_revoked(page, revoked)
+    return page
 
 
 def _own(
@@ -138,7 +121,7 @@ def _refuse(method: str, **others: object) -> None:
 def list_clients(session: Session) -> Page:
     """Show every client in one line each."""
     with desk_of(session) as desk:
-        return client_pages.overview(session, clients.listed(desk))
+        return client_pages.overview(session, clients.listed(desk), clients.denied_of(desk))
 
 
 @verb(commands, "show")
@@ -184,5 +167,6 @@ def remove(session: Session, client_id: ClientId) -> Page:
 
 verb(commands, "trust")(client_changes.trust)
 verb(commands, "label")(client_changes.label)
+verb(commands, "sight")(client_changes.sight)
 verb(commands, "match")(client_changes.match)
 verb(commands, "rehearse")(client_changes.rehearse)

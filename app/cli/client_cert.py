@@ -1,26 +1,33 @@
 """``certbound client cert``: a client's certificates, for overlap while it renews."""
 
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated
 
 import typer
 
 from app import clock
-from app.admin import certificate_revocation, certificates, expiry
+from app.admin import certificate_labels, certificate_revocation, certificates, expiry
 from app.admin.certificates import Terms
 from app.admin.life_cycle import life_cycle
-from app.cli.certificate_pages import add_overlap, add_standing, standing_members
+from app.admin.revoked_known import revoking_sets
+from app.cli.certificate_pages import (
+    add_overlap,
+    add_revoked,
+    add_standing,
+    credential_members,
+    notes_of,
+    standing_members,
+)
+from app.cli.client_options import KeepingOptions, LabelOptions
 from app.cli.dates import duration, moment, span, until
 from app.cli.desk import desk_of
 from app.cli.page import REFUSED, Page
 from app.cli.session import Session
 from app.cli.tail import add_tail
 from app.cli.verb import group, verb
-from app.store.credentials import Custody
 
 commands = group("Clients' certificates: add the new one, see who uses which, retire the old.")
 
-CUSTODIES: tuple[Custody, ...] = get_args(Custody)
 JUST_NOW = 86_400
 """Seconds: a certificate used since then is probably still in use somewhere."""
 
@@ -35,13 +42,12 @@ ActivateAt = Annotated[
 RetireAt = Annotated[
     str | None, typer.Option(metavar="TIME", help="Stops counting then, by itself.")
 ]
-CustodyOption = Annotated[
-    str,
-    typer.Option("--custody", metavar="|".join(CUSTODIES), help="Where its private key is kept."),
-]
-Owner = Annotated[str, typer.Option(metavar="TEXT", help="Whom to call about it.")]
 At = Annotated[
     str | None, typer.Option(metavar="TIME", help="Not at once: by itself at that time.")
+]
+Postpone = Annotated[
+    bool,
+    typer.Option("--postpone", help="The time given is later than the one announced, on purpose."),
 ]
 Within = Annotated[
     str, typer.Option(metavar="DURATION", help="How far to look ahead, such as 7d or 12h.")
@@ -62,21 +68,19 @@ def add(
     *,
     activate_at: ActivateAt = None,
     retire_at: RetireAt = None,
-    custody: CustodyOption = "unknown",
-    owner: Owner = "",
+    kept: KeepingOptions,
+    labelled: LabelOptions,
 ) -> Page:
     """Register one more certificate; those registered before keep counting."""
-    kept = next((known for known in CUSTODIES if known == custody), None)
-    if kept is None:
-        raise typer.BadParameter(f"must be {' or '.join(CUSTODIES)}", param_hint="--custody")
     terms = Terms(
         None if activate_at is None else moment(activate_at, "--activate-at"),
         None if retire_at is None else moment(retire_at, "--retire-at"),
-        kept,
-        owner,
+        kept.keeping(),
+        labelled.labels(),
     )
     with desk_of(session) as desk:
         added = certificates.add_on(desk, client_id, file, terms)
+        revoked = revoking_sets(desk, [added.credential])
     new, facts = added.credential, added.credential.facts
     page = Page(
         {
@@ -85,6 +89,8 @@ def add(
             "activate_at": terms.activate_at,
             "retire_at": terms.retire_at,
             "shares_key_with": list(added.shares_key_with),
+            "boundary": added.crosses,
+            **terms.labels.given(),
         }
     )
     page.ok(
@@ -94,7 +100,11 @@ def add(
         ends=until(facts.not_after) if facts else "",
         counts_from=until(terms.activate_at),
         retires=until(terms.retire_at),
+        **terms.labels.given(),
     )
+    if added.crosses:
+        page.warn("boundary", added.crosses)
+    add_revoked(page, revoked)
     for other in added.shares_key_with:
         page.warn("shared key", f"the client {other} holds the same key")
     page.command(
@@ -124,12 +134,53 @@ def list_certificates(session: Session, client_id: ClientId) -> Page:
     return page
 
 
+@verb(commands, "label", takes_thumbprint=True)
+def label(
+    session: Session,
+    client_id: ClientId,
+    thumbprint: Thumbprint,
+    *,
+    kept: KeepingOptions,
+    labelled: LabelOptions,
+) -> Page:
+    """Note custody, owner or labels of a registered certificate; what is not given stays."""
+    keeping, labels = kept.keeping(), labelled.labels()
+    if not keeping.given() and not labels.given():
+        names = "--custody --owner --tenant --risk --resource-class"
+        raise typer.BadParameter("give at least one", param_hint=names)
+    with desk_of(session) as desk:
+        row, crosses = certificate_labels.label(desk, client_id, thumbprint, keeping, labels)
+    page = Page(
+        {"client_id": client_id, "credential": credential_members(row), "boundary": crosses}
+    )
+    page.ok(row.kind, row.thumbprint or row.spki_sha256, subject=row.subject or "", **notes_of(row))
+    if crosses:
+        page.warn("boundary", crosses)
+    return page
+
+
+RetireDryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Change nothing; say whether it is in use, and the last one."),
+]
+
+
 @verb(commands, "retire", takes_thumbprint=True)
-def retire(session: Session, client_id: ClientId, thumbprint: Thumbprint, at: At = None) -> Page:
+def retire(
+    session: Session,
+    client_id: ClientId,
+    thumbprint: Thumbprint,
+    *,
+    at: At = None,
+    postpone: Postpone = False,
+    dry_run: RetireDryRun = False,
+) -> Page:
     """Let a certificate count no more, for good; when this returns, no process accepts it."""
     moment_of_it = None if at is None else moment(at, "--at")
     with desk_of(session) as desk:
-        retired = certificates.retire(desk, client_id, thumbprint, moment_of_it)
+        retired = certificates.retire(
+            desk, client_id, thumbprint, moment_of_it, postpone=postpone, dry_run=dry_run
+        )
     page = Page(
         {
             "client_id": client_id,
@@ -137,14 +188,24 @@ def retire(session: Session, client_id: ClientId, thumbprint: Thumbprint, at: At
             "active": retired.left,
             "retire_at": retired.at,
             "last_used": retired.last_used,
+            "dry_run": dry_run,
         }
     )
     label = "certificate retired" if retired.at is None else "certificate will retire"
-    page.ok(label, retired.digest, at=until(retired.at), last_used=until(retired.last_used))
+    line = page.fact if dry_run else page.ok
+    line(
+        "certificate would retire, for good" if dry_run else label,
+        retired.digest,
+        at=until(retired.at),
+        last_used=until(retired.last_used),
+    )
     if retired.last_used is not None and _is_recent(retired.last_used):
         page.warn("it was in use", f"last used {until(retired.last_used)}")
     if retired.left == 0:
         page.warn("none is left", f"{client_id} cannot authenticate until it has a new certificate")
+        page.command(
+            "give it a new one", *session.certbound("client", "cert", "add", client_id, "NEWCERT")
+        )
     return page
 
 

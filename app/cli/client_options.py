@@ -1,11 +1,18 @@
-"""What the commands about clients take."""
+"""What the commands about clients take, and the one name that they read from it."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
-from app.clients.methods import METHODS
+from app.admin import identity
+from app.admin.client_checks import Labels
+from app.admin.credential import Keeping
+from app.admin.identity import Identity
+from app.clients.methods import METHODS, tls_client_auth
+from app.store.credentials import Custody as CustodyWord
 
 ClientId = Annotated[
     str, typer.Argument(metavar="ID", help="client_id: letters, digits and . _ : / @ + -")
@@ -55,9 +62,23 @@ Resource = Annotated[
 Grant = Annotated[
     list[str] | None,
     typer.Option(
-        "--grant", metavar="GRANT", help="A grant it may use; default: client_credentials."
+        "--grant",
+        metavar="GRANT",
+        help="A grant it may use; default: client_credentials. none: it gets no tokens.",
     ),
 ]
+Serves = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--serves",
+        metavar="URL",
+        help="A resource it is the server of: it may look at their tokens; repeatable.",
+    ),
+]
+IntrospectAll = Annotated[
+    bool, typer.Option("--introspect-all", help="It may look at every token, whatever it is for.")
+]
+Own = Annotated[bool, typer.Option("--own", help="It may look at its own tokens only.")]
 Trust = Annotated[
     list[str] | None,
     typer.Option(
@@ -76,6 +97,12 @@ Tenant = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="Whose it is; keys are not shared between tenants."),
 ]
+CUSTODIES: tuple[CustodyWord, ...] = get_args(CustodyWord)
+Custody = Annotated[
+    str | None,
+    typer.Option(metavar="|".join(CUSTODIES), help="Where the private key is kept."),
+]
+Owner = Annotated[str | None, typer.Option(metavar="TEXT", help="Whom to call about the key.")]
 Risk = Annotated[str | None, typer.Option(metavar="LABEL", help="How much harm it could do.")]
 ResourceClass = Annotated[
     str | None, typer.Option(metavar="LABEL", help="What kind of data or work it is for.")
@@ -89,3 +116,74 @@ NewCertificate = Annotated[
         metavar="NEWCERT", help="The new certificate, then its intermediates, PEM or DER."
     ),
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class NameOptions:
+    """The ways to name a client by what its certificates bear (RFC 8705 section 2.1.2, SPIFFE)."""
+
+    subject_dn: SubjectDn = None
+    san_dns: SanDns = None
+    san_uri: SanUri = None
+    san_ip: SanIp = None
+    san_email: SanEmail = None
+    spiffe_id: SpiffeId = None
+
+    def given(self) -> dict[str, str]:
+        """Those that were given, by parameter."""
+        names = self.__slots__
+        return {name: text for name in names if (text := getattr(self, name)) is not None}
+
+    def identity(self, client_id: str, certificates: Sequence[Path]) -> Identity:
+        """How the client is recognised: by exactly one of these or of `certificates`.
+
+        A SPIFFE ID may stand beside another name.
+
+        Raises:
+            typer.BadParameter: none or several are given.
+            Problem: the one given is no such name.
+
+        """
+        subjects = self.given()
+        spiffe_id = subjects.pop("spiffe_id", None)
+        found = identity.by_names(client_id, certificates, list(subjects.items()), spiffe_id)
+        if found is None:
+            raise typer.BadParameter(
+                "give exactly one of --cert FILE, --subject-dn, --san-dns, --san-uri, --san-ip, "
+                "--san-email (RFC 8705 section 2.1.2), or --spiffe-id",
+                param_hint=tls_client_auth.NAME,
+            )
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class LabelOptions:
+    """What boundaries are drawn by."""
+
+    tenant: Tenant = None
+    risk: Risk = None
+    resource_class: ResourceClass = None
+
+    def labels(self) -> Labels:
+        """As actions take them."""
+        return Labels(self.tenant, self.risk, self.resource_class)
+
+
+@dataclass(frozen=True, slots=True)
+class KeepingOptions:
+    """Who answers for a private key, and where it is kept."""
+
+    custody: Custody = None
+    owner: Owner = None
+
+    def keeping(self) -> Keeping:
+        """As actions take it.
+
+        Raises:
+            typer.BadParameter: the custody is no known word.
+
+        """
+        word = next((known for known in CUSTODIES if known == self.custody), None)
+        if word is None and self.custody is not None:
+            raise typer.BadParameter(f"must be {' or '.join(CUSTODIES)}", param_hint="--custody")
+        return Keeping(word, self.owner)

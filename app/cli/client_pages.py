@@ -1,6 +1,6 @@
 """What ``certbound client`` prints of clients and their certificates."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ from app import clock
 from app.admin.clients import Added, name_text
 from app.admin.identity import Identity
 from app.admin.life_cycle import LifeCycle
+from app.admin.sight import OWN, sight_text
 from app.cli.certificate_pages import add_overlap, add_standing, standing_members
 from app.cli.dates import until
 from app.cli.findings import add_doubts
@@ -57,6 +58,7 @@ def added(
         page.ok("may be vouched for by", f"trust set {', '.join(row.trust_sets)}")
     for other in who.others:
         page.fact("could also be recognised by", _as_option(other))
+    notes = {"key_kept_in": new.notes.get("custody", ""), "owner": new.notes.get("owner", "")}
     for credential in who.credentials:
         facts = credential.facts
         page.ok(
@@ -67,6 +69,7 @@ def added(
             note="issued by a CA; here only this very certificate counts, not its issuer"
             if facts and not facts.self_issued
             else "",
+            **notes,
         )
     if row.jwks_uri is not None:
         page.ok("keys are read from", row.jwks_uri)
@@ -74,7 +77,7 @@ def added(
     add_doubts(page, session, doubts)
     if file is not None:
         page.command(
-            "see that it works",
+            "see whether it works then" if doubts else "see that it works",
             *session.certbound("doctor", "cert", str(file), "--client", row.client_id),
         )
     return page
@@ -83,11 +86,19 @@ def added(
 def _allowed(page: Page, new: Added, default_resource: str) -> None:
     """What it may have, where it belongs, and what to look at."""
     row = new.row
+    if not row.grants:
+        page.fact("grants", "none: it gets no tokens")
+    if sight_text(row) != OWN:
+        page.fact("may look at", sight_text(row))
+    if not row.grants:
+        return
     if row.scopes:
         page.fact("scopes", " ".join(row.scopes))
     else:
         page.warn("scopes", "none: its tokens will carry none")
     page.fact("resources", " ".join(row.resources) or f"the default one, {default_resource}")
+    if row.resources and default_resource not in row.resources:
+        page.fact("it must name its resource", f"--resource {row.resources[0]}")
     for name, text in labels_of(row).items():
         if text:
             page.fact(name.replace("_", " "), text)
@@ -97,17 +108,27 @@ def _allowed(page: Page, new: Added, default_resource: str) -> None:
         page.warn("scope", f"no resource of this client knows {scope}: no token will carry it yet")
 
 
-def overview(session: Session, rows: Sequence[ClientRow]) -> Page:
-    """All clients, one line each."""
-    page = Page({"clients": [client_members(row) for row in rows]})
+def overview(
+    session: Session, rows: Sequence[ClientRow], denied: Mapping[str, Sequence[str]]
+) -> Page:
+    """All clients, one line each; by client, how certificates of it are denied."""
+    page = Page(
+        {
+            "clients": [
+                {**client_members(row), "denied": list(denied.get(row.client_id, ()))}
+                for row in rows
+            ]
+        }
+    )
     for row in rows:
-        how = row.auth_method
+        how = row.auth_method + (f", looks at {sight_text(row)}" if sight_text(row) != OWN else "")
         if name_text(row):
             how += f", {name_text(row)}"
-        if row.disabled_at is None:
-            page.ok(row.client_id, how)
-        else:
-            page.bad(row.client_id, f"disabled since {clock.iso(row.disabled_at)}; {how}")
+        how_denied = "; ".join(denied.get(row.client_id, ()))
+        mark = page.warn if how_denied else page.ok
+        if row.disabled_at is not None:
+            mark, how = page.bad, f"disabled since {clock.iso(row.disabled_at)}; {how}"
+        mark(row.client_id, how, certificate_denied_by=how_denied)
     if not rows:
         page.fact("no clients yet")
         page.command("make one to try", *session.certbound("quickstart"))
@@ -138,7 +159,8 @@ def details(session: Session, cycle: LifeCycle) -> Page:
         page.fact("may be vouched for by", f"trust set {', '.join(row.trust_sets)}")
     if row.jwks_uri is not None:
         page.fact("keys are read from", row.jwks_uri)
-    page.fact("grants", " ".join(row.grants))
+    page.fact("grants", " ".join(row.grants) or "none: it gets no tokens")
+    page.fact("may look at", sight_text(row))
     page.fact("scopes", " ".join(row.scopes) or "none")
     page.fact("resources", " ".join(row.resources) or "the default one")
     for name, text in labels_of(row).items():
@@ -167,6 +189,8 @@ def client_members(row: ClientRow) -> dict[str, Any]:
         "scope": " ".join(row.scopes),
         "resources": list(row.resources),
         "trust_sets": list(row.trust_sets),
+        "introspection": row.introspection,
+        "serves": list(row.serves),
         "spiffe_id": row.spiffe_id,
         **labels_of(row),
         "disabled": row.disabled_at is not None,

@@ -27,7 +27,10 @@ def show(session: Session) -> Page:
 
 @verb(commands, "check")
 def check(session: Session) -> Page:
-    """Check that the files, keys, database and metadata fit together."""
+    """Check that the files, keys, database and metadata fit together; for every night too.
+
+    Exit code 1 when a server could not run, or when a CRL or a trust anchor ended or soon will.
+    """
     settings = session.settings
     checks = checkup(settings)
     if all(one.passed is not False for one in checks):
@@ -36,7 +39,14 @@ def check(session: Session) -> Page:
 
         checks.append(check_metadata(settings))
     failed = [one for one in checks if one.passed is False]
-    page = Page({"checks": [_members(one) for one in checks], "problems": len(failed)})
+    due = [one for one in checks if one.due]
+    page = Page(
+        {
+            "checks": [_members(one) for one in checks],
+            "problems": len(failed),
+            "due": len(due),
+        }
+    )
     for one in checks:
         line = {True: page.ok, False: page.bad, None: page.warn}[one.passed]
         line(
@@ -50,6 +60,9 @@ def check(session: Session) -> Page:
         page.bad("a server could not run on this", f"{len(failed)} problem(s)")
     else:
         page.ok("a server could run on this")
+    if due:
+        page.code = REFUSED
+        page.bad("clients are refused, or soon will be", f"{len(due)} thing(s) to do")
     return page
 
 
@@ -60,6 +73,7 @@ def _members(check: Check) -> dict[str, Any]:
         "seen": check.seen,
         "expected": check.expected,
         "action": check.action,
+        "due": check.due,
     }
 
 

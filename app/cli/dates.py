@@ -7,9 +7,9 @@ import typer
 
 from app import clock
 
-_PART = re.compile(r"([0-9]{1,6})([dhms])")
-_DURATION = re.compile(r"(?:[0-9]{1,6}[dhms]){1,4}")
-_UNITS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
+_PART = re.compile(r"([0-9]{1,6})([wdhms])")
+_DURATION = re.compile(r"(?:[0-9]{1,6}[wdhms]){1,5}")
+_UNITS = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
 
 
 def moment(text: str, option: str) -> int:
@@ -31,7 +31,7 @@ def moment(text: str, option: str) -> int:
 
 
 def duration(text: str, option: str) -> int:
-    """Seconds of ``7d``, ``12h``, ``30m``, ``90s`` or several of them in a row, such as ``1d12h``.
+    """Seconds of ``1w``, ``7d``, ``12h``, ``30m``, ``90s`` or several in a row, such as ``1d12h``.
 
     Raises:
         typer.BadParameter: it is none, or a number without a unit.
@@ -39,9 +39,18 @@ def duration(text: str, option: str) -> int:
     """
     if _DURATION.fullmatch(text) is None:
         raise typer.BadParameter(
-            "must be a duration with its unit, such as 7d, 12h, 30m or 1d12h", param_hint=option
+            "must be a duration with its unit, such as 1w, 7d, 12h, 30m or 1d12h", param_hint=option
         )
     return sum(int(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+
+
+def shortest(seconds: int) -> str:
+    """The same number of seconds as `duration` reads it, in as few letters as may be."""
+    text, left = "", seconds
+    for unit in "dhms":
+        count, left = divmod(left, _UNITS[unit])
+        text += f"{count}{unit}" if count else ""
+    return text or "0s"
 
 
 def until(seconds: int | None) -> str:

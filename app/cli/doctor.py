@@ -10,9 +10,10 @@ from app import telemetry
 from app.admin import doctor
 from app.admin.certificate_file import read_chain
 from app.admin.clients import CLIENT_ID, DEFAULT_TRUST
-from app.admin.doctor import Diagnosis, Examiner
+from app.admin.diagnosis import Diagnosis
+from app.admin.doctor import Examiner
 from app.cli.desk import desk_of
-from app.cli.findings import add_finding, filled_in, members
+from app.cli.findings import add_finding, add_weakest, filled_in, members
 from app.cli.page import REFUSED, Page
 from app.cli.session import Session
 from app.cli.verb import group, verb
@@ -30,15 +31,22 @@ Client = Annotated[
     str | None,
     typer.Option("--client", metavar="ID", help="As this client; without it, every one is tried."),
 ]
+Resource = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL", help="What it would ask a token for; without it, the default resource."
+    ),
+]
 
 
 @verb(commands, "cert")
-def cert(session: Session, file: File, *, client: Client = None) -> Page:
+def cert(session: Session, file: File, *, client: Client = None, resource: Resource = None) -> Page:
     """Run the token endpoint's checks on a certificate: seen, expected, do this."""
     chain = read_chain(file)
     telemetry.configure("console", "error")  # a failed fetch is told below, not logged
     with desk_of(session) as desk:
-        examiner = doctor.examiner(desk, chain, None if client is None else [client])
+        asked = None if client is None else [client]
+        examiner = doctor.examiner(desk, chain, asked, resource=resource)
         if client is not None:
             return _one(session, file, examiner.diagnose(client))
         found = doctor.search(examiner)
@@ -96,12 +104,16 @@ def _checks(page: Page, session: Session, file: Path, diagnosis: Diagnosis) -> N
         page.warn("jwks_uri", f"could not be fetched just now: {diagnosis.fetch_problem}")
     for finding in diagnosis.findings:
         add_finding(page, session, filled_in(finding, diagnosis.client_id, file, diagnosis.client))
+    add_weakest(page, session, diagnosis.weakest)
 
 
 def _answer(page: Page, diagnosis: Diagnosis) -> None:
     """The last line: what the wire would say."""
     if diagnosis.refusal is None:
         page.ok("the token endpoint would answer", "200, a token bound to this certificate")
+        return
+    if diagnosis.is_onlooker:
+        page.ok("the introspection endpoint would answer", "200, for it is recognised")
         return
     page.code = REFUSED
     problems = sum(not finding.passed for finding in diagnosis.findings)
@@ -121,4 +133,5 @@ def _members(diagnosis: Diagnosis) -> dict[str, Any]:
             "error": refusal.error if refusal else None,
             "reason": str(refusal.finding.reason) if refusal else None,
         },
+        "weakest_trust_set": diagnosis.weakest.name if diagnosis.weakest else None,
     }

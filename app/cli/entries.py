@@ -50,11 +50,19 @@ def _short(details: object) -> str:
     """``trust set: acme, added: …``; an empty value is left out."""
     if not isinstance(details, dict):
         return str(details or "")
-    pairs = ((name.replace("_", " "), _plain(value)) for name, value in details.items())
+    pairs = ((name.replace("_", " "), _dated(name, value)) for name, value in details.items())
     return ", ".join(f"{name}: {value}" for name, value in pairs if value)
 
 
+def _dated(name: str, value: object) -> str:
+    """A value; a moment as a date."""
+    is_moment = name.endswith(("_at", "_until", "not_before", "not_after"))
+    return clock.iso(value) if is_moment and isinstance(value, int) else _plain(value)
+
+
 def _plain(value: object) -> str:
+    if value is None:
+        return ""
     if isinstance(value, dict):
         return "; ".join(f"{name} {_plain(one)}" for name, one in value.items())
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -41,7 +41,9 @@ def _page(session: Session, row: AuditRow, client: Client | None) -> Page:
     body = body_of(row)
     page = Page({"entry": members(row)})
     page.fact("reference", row.ref or "", at=clock.iso(row.at_ms // 1000))
-    if row.decision == "refused":
+    if row.decision == "refused" and "status" not in body:
+        _verdict(page, row, body)
+    elif row.decision == "refused":
         answer = f"{body.get('status')} {body.get('error')}"
         page.bad("answered", f"{answer} ({row.reason})", endpoint=str(body.get("endpoint", "")))
     else:
@@ -52,6 +54,18 @@ def _page(session: Session, row: AuditRow, client: Client | None) -> Page:
     for finding in body.get("findings", ()):
         add_finding(page, session, _as_found(finding, client))
     return page
+
+
+def _verdict(page: Page, row: AuditRow, body: Mapping[str, Any]) -> None:
+    """A good token that came with somebody else's certificate, or asked for too much."""
+    page.bad(
+        "token",
+        f"{body.get('verdict')} ({row.reason})",
+        told_by=str(body.get("reporter", "")),
+        jti=str(body.get("jti", "")),
+        resource=str(body.get("resource", "")),
+        bound_to=str(body.get("bound_to", "")),
+    )
 
 
 def _certificate(page: Page, evidence: dict[str, Any]) -> None:

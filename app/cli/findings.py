@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from app.admin.client_checks import NO_GRANT
 from app.admin.clients import DEFAULT_TRUST
+from app.admin.weakest_set import Weakest
 from app.cli.page import Page
 from app.cli.session import Session, advice
 from app.clients.model import Client
@@ -40,6 +42,18 @@ def add_doubts(page: Page, session: Session, doubts: Sequence[Finding]) -> None:
         )
 
 
+def add_weakest(page: Page, session: Session, found: Weakest | None) -> None:
+    """A client's trust sets are not equally strict: which one is the least, and what mends it."""
+    if found is None:
+        return
+    page.warn(
+        "revocation",
+        f"this client is only as safe as trust set {found.name} makes it",
+        seen=found.seen,
+    )
+    page.command("make it as strict", *session.certbound(*found.command[1:]))
+
+
 def members(findings: Sequence[Finding]) -> list[dict[str, Any]]:
     """Checks as JSON members."""
     return [
@@ -58,7 +72,7 @@ def members(findings: Sequence[Finding]) -> list[dict[str, Any]]:
 def filled_in(finding: Finding, client_id: str, file: Path, client: Client | None) -> Finding:
     """The finding with the placeholders of its advice replaced by what this command knows.
 
-    A client that is to be registered anew keeps its trust sets, scopes, resources and grants.
+    A client that is to be registered anew keeps its trust sets, scopes, resources, grants and sight.
     """
     name, who = shlex.quote(str(file)), shlex.quote(client_id)
     kept = _kept(client) if client else ""
@@ -83,11 +97,15 @@ def filled_in(finding: Finding, client_id: str, file: Path, client: Client | Non
 
 
 def _kept(client: Client) -> str:
-    grants = () if client.grant_types == (client_credentials.GRANT_TYPE,) else client.grant_types
+    grants = client.grant_types or (NO_GRANT,)
+    if grants == (client_credentials.GRANT_TYPE,):
+        grants = ()
     return (
         _options("--scope", client.scopes)
         + _options("--resource", client.resources)
         + _options("--grant", grants)
+        + _options("--serves", client.serves)
+        + (" --introspect-all" if client.sees_all else "")
     )
 
 

@@ -54,6 +54,18 @@ class Pasteable:
 
 
 @dataclass(frozen=True, slots=True)
+class ShellLine:
+    """A line for a shell, which its maker has quoted (`app.cli.escape.command_line`)."""
+
+    purpose: str
+    line: str
+
+    def write(self, stream: TextIO, *, colour: bool) -> None:  # noqa: ARG002 - as Line
+        """Print it."""
+        stream.write(f"  {escape(self.purpose)}:\n    {escape(self.line)}\n")
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
     """Text that is wanted as it stands, such as a token: no mark, nothing in front."""
 
@@ -70,7 +82,7 @@ class Page:
 
     members: dict[str, Any] = field(default_factory=dict)
     code: int = OK
-    lines: list[Line | Pasteable | Block] = field(default_factory=list)
+    lines: list[Line | Pasteable | ShellLine | Block] = field(default_factory=list)
 
     def ok(self, label: str, value: str = "", **details: str) -> None:
         """A line that says: good."""
@@ -91,6 +103,10 @@ class Page:
     def command(self, purpose: str, *arguments: str) -> None:
         """A command to paste."""
         self.lines.append(Pasteable(purpose, arguments))
+
+    def shell(self, purpose: str, line: str) -> None:
+        """A line to paste that has variables in it."""
+        self.lines.append(ShellLine(purpose, line))
 
     def block(self, text: str) -> None:
         """Text by itself."""

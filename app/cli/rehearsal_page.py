@@ -27,6 +27,7 @@ def rehearsal_page(session: Session, file: Path, found: Rehearsal) -> Page:
             "reason": str(refusal.finding.reason) if refusal else None,
             "findings": members(found.diagnosis.findings),
             "tokens": _token_members(found),
+            "labels": dict(found.labels),
             "also_held_by": [row.client_id for row in found.holders],
             "steps": [
                 {"do": purpose, "command": list(command) or None} for purpose, command in steps
@@ -83,9 +84,13 @@ def _steps(session: Session, file: Path, found: Rehearsal) -> list[tuple[str, tu
         steps.append(
             (
                 "register it; the old one keeps counting",
-                session.certbound("client", "cert", "add", client_id, shown(file)),
+                session.certbound(
+                    "client", "cert", "add", client_id, shown(file),
+                    *(word for name, text in found.labels.items()
+                      for word in (f"--{name.replace('_', '-')}", text)),
+                ),
             )
-        )
+        )  # fmt: skip
     if found.at > clock.now():
         steps.append((f"wait until it begins, {until(found.at)}", ()))
     steps.append(

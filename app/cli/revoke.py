@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app.admin import denial
+from app.admin import denial, denial_list
 from app.admin.denial import Stopped
 from app.cli import revoke_token
 from app.cli.dates import until
@@ -36,6 +36,15 @@ Key = Annotated[
 IssuerSerial = Annotated[
     bool, typer.Option("--issuer-serial", help="Stop what its issuer gave its serial number.")
 ]
+UndoKey = Annotated[
+    bool, typer.Option("--key", help="Take back the entry for its key, and no other.")
+]
+UndoIssuerSerial = Annotated[
+    bool,
+    typer.Option(
+        "--issuer-serial", help="Take back the entry for its serial number, and no other."
+    ),
+]
 Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why, for the audit and for people.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Change nothing; count what would stop.")]
 
@@ -64,7 +73,9 @@ def cert(
     page = Page({**_members(stopped), "dry_run": dry_run, "revoked": not dry_run})
     _stopped(page, stopped, dry_run=dry_run)
     add_tail(page, stopped.outstanding, ttl, would=dry_run)
-    if dry_run:
+    if dry_run and not stopped.changed:
+        page.ok("nothing to do", "this is on the list already")
+    elif dry_run:
         words = ["revoke", "cert", thumbprint]
         words += ["--key"] if key else ["--issuer-serial"] if issuer_serial else []
         page.command("do it", *session.certbound(*words))
@@ -81,15 +92,17 @@ verb(commands, "client")(revoke_token.client)
 def list_denied(session: Session) -> Page:
     """Show everything that was revoked here, by whom, when and why."""
     with desk_of(session) as desk:
-        rows = denial.listed(desk)
+        rows, acts = denial.listed(desk), denial_list.acts(desk)
     page = Page({"revoked": [_row_members(row) for row in rows]})
-    for row in rows:
+    for act in acts:
         page.bad(
-            _WORDS[row.kind],
-            row.value,
-            since=until(row.created_at),
-            by=row.actor,
-            reason=row.reason,
+            _WORDS[act.row.kind],
+            act.row.value,
+            subject="; ".join(act.subjects),
+            clients=", ".join(act.clients),
+            since=until(act.row.created_at),
+            by=act.row.actor,
+            reason=act.row.reason,
         )
     if not rows:
         page.fact("nothing is revoked here")
@@ -101,16 +114,33 @@ def undo(
     session: Session,
     thumbprint: Named,
     *,
-    key: Key = False,
-    issuer_serial: IssuerSerial = False,
+    key: UndoKey = False,
+    issuer_serial: UndoIssuerSerial = False,
 ) -> Page:
-    """Take back a revocation made by mistake; what it stopped may authenticate again."""
+    """Take back a revocation made by mistake; what it stopped may authenticate again.
+
+    Where both a certificate and its key were revoked, the key stays revoked without --key.
+    """
     kind = _kind(key=key, issuer_serial=issuer_serial)
     with desk_of(session) as desk:
-        rows = denial.undo(desk, thumbprint, kind)
-    page = Page({"undone": [_row_members(row) for row in rows]})
-    for row in rows:
-        page.ok(f"{_WORDS[row.kind]} may be used again", row.value)
+        undone = denial.undo(desk, thumbprint, kind)
+    page = Page(
+        {
+            "undone": [_row_members(row) for row in undone.rows],
+            "still_revoked": [_row_members(row) for row in undone.still],
+        }
+    )
+    for row in undone.rows:
+        page.ok(
+            f"{_WORDS[row.kind]} {'is no longer revoked' if undone.still else 'may be used again'}",
+            row.value,
+        )
+    for row in undone.still:
+        key_too = row.kind == "spki"
+        what = "its key" if key_too else "its twin, the same under another signature,"
+        page.warn(f"{what} is still revoked", row.value, reason=row.reason)
+        words = (thumbprint, "--key") if key_too else (row.value,)
+        page.command("to take that back too", *session.certbound("revoke", "undo", *words))
     return page
 
 
@@ -134,11 +164,11 @@ def _stopped(page: Page, stopped: Stopped, *, dry_run: bool) -> None:
         subject=target.subject or "",
         issuer=target.issuer or "",
         last_used=until(stopped.last_used) or "never seen here",
-        with_it=stopped.beside or "",
     )
     _reach(page, stopped)
+    outcome = "would be stopped" if dry_run and stopped.changed else "stopped"
     for client_id in stopped.clients:
-        page.bad(client_id, "would be stopped" if dry_run else "stopped")
+        page.bad(client_id, outcome if stopped.changed else "stopped already")
     if not stopped.clients and not target.is_ca:
         page.warn("no client", "is known to have used or registered it")
 
@@ -150,7 +180,7 @@ def _reach(page: Page, stopped: Stopped) -> None:
         page.warn("its tokens", "those of certificates that it issued itself are revoked with it")
     if stopped.kind != "thumbprint":
         return
-    if stopped.beside is None:
+    if not stopped.content:
         page.warn(
             "only these very bytes",
             "the same certificate with its signature written otherwise is not stopped",
@@ -168,7 +198,7 @@ def _members(stopped: Stopped) -> dict[str, Any]:
     return {
         "kind": stopped.kind,
         "value": stopped.value,
-        "beside": stopped.beside,
+        "content": stopped.content,
         "changed": stopped.changed,
         "clients": list(stopped.clients),
         "x5t#S256": list(stopped.thumbprints),

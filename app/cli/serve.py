@@ -24,6 +24,7 @@ from app.config import SECRETS, Settings, names
 from app.issuers import Issuer
 from app.keys.seal import SealingError
 from app.main import serve as serve_forever
+from app.ops.listener import CannotListen
 from app.store.schema import SchemaMismatch
 from app.tls.context import CertificateFileError
 
@@ -51,6 +52,16 @@ def serve(session: Session, **flags: str | None) -> Page:
         raise unusable(error, settings) from error
     except SealingError as error:
         raise unsealed(error, settings) from error
+    except CannotListen as error:
+        raise Problem(
+            "the operations listener cannot listen",
+            seen=f"{settings.ops_host} port {settings.ops_port}: {error}",
+            expected="an address of this machine, and a port that nobody else listens on, not "
+            "another home's server either",
+            action="Each server needs --port, --mtls-port and --ops-port of its own. For every "
+            "start: ops_port = … in certbound.toml; 0 does without metrics.",
+            kind=Kind.ENVIRONMENT,
+        ) from error
     except OSError as error:
         raise Problem(
             "the server cannot listen",
@@ -99,15 +110,25 @@ def _announcement(session: Session, settings: Settings, addresses: list[tuple[st
         "mtls_token_endpoint": issuer.mtls_url("/token"),
         "listening": [f"[{h}]:{p}" if ":" in h else f"{h}:{p}" for h, p in addresses],
         "database": shown_url(settings),
+        "metrics": _metrics(settings),
     }
     page = Page(members)
     page.ok("listening on", " and ".join(members["listening"]))
     page.ok("issuer", settings.issuer, metadata=metadata)
     page.ok("token endpoint", members["token_endpoint"], mtls_alias=members["mtls_token_endpoint"])
+    for name in ("port", "mtls_port", "issuer", "mtls_base_url"):
+        if (value := session.flags.get(name)) is not None:
+            page.fact(
+                f"--{name.replace('_', '-')} {value}",
+                "counts for this run alone",
+                so_that_every_command_knows=f"{name} = … in certbound.toml",
+            )
     if text := left_local(settings):
         page.warn("mtls_base_url", text)
     _trust(page, settings)
     page.ok("database", members["database"])
+    if members["metrics"]:
+        page.ok("metrics", members["metrics"])
     development = settings.home / "certs" / "ca.key"
     if development.exists():
         page.warn("DEV", "this home has a development CA: not for production")
@@ -115,6 +136,14 @@ def _announcement(session: Session, settings: Settings, addresses: list[tuple[st
         page.command("ask for a token, in another terminal", *curl(settings))
     page.command("see what it decides", *session.certbound("audit", "tail", "--follow"))
     return page
+
+
+def _metrics(settings: Settings) -> str | None:
+    """Where to scrape; None: nowhere."""
+    if settings.ops_port == 0:
+        return None
+    host = f"[{settings.ops_host}]" if ":" in settings.ops_host else settings.ops_host
+    return f"http://{host}:{settings.ops_port}/metrics"
 
 
 def _trust(page: Page, settings: Settings) -> None:

@@ -15,6 +15,7 @@ from app.admin.problem import Kind, Problem
 from app.admin.token_request import Answer, Holder, ask
 from app.admin.tokens import inspect
 from app.cli.claims import add_claims
+from app.cli.dates import until
 from app.cli.desk import desk_of
 from app.cli.findings import add_finding, members
 from app.cli.page import REFUSED, Page
@@ -109,6 +110,7 @@ def inspect_token(session: Session, token: Token, *, cert: InspectCert = None) -
             "verified": found.signature.passed if found.signature else None,
             "bound": found.binding.passed if found.binding else None,
             "recorded": found.record is not None,
+            "revoked": found.record is not None and found.record.revoked_at is not None,
             "checks": members(findings),
         }
     )
@@ -127,7 +129,12 @@ def inspect_token(session: Session, token: Token, *, cert: InspectCert = None) -
         else:
             add_finding(page, session, finding)
     if found.signature is not None:
-        page.fact("record", "in this database" if found.record else "none in this database")
+        revoked = found.record.revoked_at if found.record else None
+        if revoked is not None:
+            page.bad("record", "revoked", since=until(revoked))
+            page.code = REFUSED
+        else:
+            page.fact("record", "in this database" if found.record else "none in this database")
     if found.problems:
         page.code = REFUSED
     return page

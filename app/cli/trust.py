@@ -1,18 +1,20 @@
 """``certbound trust``: which CA certificates may vouch for clients, for whom, and on what terms."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from app import clock
 from app.admin import trust
 from app.admin.trust_removal import Removal
 from app.cli import trust_pages, trust_terms
-from app.cli.dates import until
 from app.cli.desk import desk_of
 from app.cli.page import Page
 from app.cli.session import Session
 from app.cli.verb import group, verb
+from app.clients.crl_due import lists_of
 
 commands = group("Trust sets: CA certificates, pinned by hash, that may vouch for clients.")
 
@@ -23,7 +25,8 @@ File = Annotated[Path, typer.Argument(metavar="FILE", help="CA certificates, PEM
 Intermediate = Annotated[
     bool,
     typer.Option(
-        "--intermediate", help="Path material only: the certificates are not trusted by themselves."
+        "--intermediate",
+        help="Only to complete paths: the certificates are not trusted by themselves.",
     ),
 ]
 Description = Annotated[
@@ -45,7 +48,11 @@ Thumbprint = Annotated[
     ),
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Change nothing; say which clients would be stopped.")
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Change nothing; say which clients would be stopped. The exit code is 0 all the same.",
+    ),
 ]
 
 
@@ -73,13 +80,27 @@ def add(
             patterns=permit or (),
         )
         row = next(one for one in trust.listed(desk) if one.name == name)
-    page = Page({"trust_set": name, "added": [trust_pages.anchor_members(one) for one in added]})
+        lists = lists_of(row, trust.crls(desk), clock.now())
+        denied = trust.denied(desk, row.anchors)
+    page = Page(
+        {
+            "trust_set": name,
+            "added": [trust_pages.anchor_members(one) for one in added],
+            "denied": sorted(denied),
+        }
+    )
     for one in added:
         trust_pages.add_anchor(page, one)
+    for thumbprint, how in denied.items():
+        page.warn("on the deny-list", f"{thumbprint}: nobody below it gets in", denied_by=how)
+        page.command("after a mistake", *session.certbound("revoke", "undo", thumbprint))
     if added:
         page.ok("trust set", name, may_vouch_for=trust_pages.bounds_text(row))
     else:
         page.ok("trust set", f"{name} holds these certificates already")
+    new = {one.subject for one in added}
+    missing = tuple(subject for subject in lists.without if subject in new)
+    trust_pages.warn_of_lists(page, session, row, replace(lists, standings=(), without=missing))
     return page
 
 
@@ -129,21 +150,8 @@ def _removal(session: Session, removal: Removal, thumbprint: str | None, *, dry_
         what = f"certificate {'would leave' if dry_run else 'left'} the trust set"
     line = page.fact if dry_run else page.ok
     line(what, removal.name if removal.whole else removal.members[0].subject)
-    words = {
-        "stops": "would stop authenticating" if dry_run else "cannot authenticate any more",
-        "unclear": "may stop: only its next login will tell" if dry_run else "may be stopped",
-        "goes on": "goes on",
-    }
     for one in removal.affected:
-        mark = {"stops": page.bad, "unclear": page.warn, "goes on": page.ok}[one.outlook]
-        mark(
-            one.client_id,
-            words[one.outlook],
-            last_used=until(one.last.last_used) if one.last else "never seen",
-            with_certificate=f"{one.last.thumbprint} {one.last.subject}" if one.last else "",
-            issued_by=one.last.issuer if one.last else "",
-            ends=until(one.last.not_after) if one.last else "",
-        )
+        trust_pages.add_affected(page, one, dry_run=dry_run)
     if not removal.affected:
         page.fact("no enabled client names it")
     elif not dry_run and stops and removal.whole:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from app.clients import deny_list
 from app.clients.methods import METHODS
 from app.clients.methods.evidence import Evidence, RemoteKeyReader
-from app.clients.model import Client
+from app.clients.model import Client, Labels
 from app.clients.registry import Registry
 from app.errors import Examination, Finding, Reason, Refused
 from app.pki.check import TrustedCertificate
@@ -22,6 +22,11 @@ class AuthenticatedClient:
 
     client: Client
     certificate: TrustedCertificate
+
+    @property
+    def own_labels(self) -> Labels:
+        """Boundary labels of the very credential it used; an empty one: the client's counts."""
+        return self.client.labels_of(self.certificate)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ def examine(exam: Examination, denied: Denied, trusted: TrustedCertificate) -> N
     Looks at every certificate of the path that vouches, the anchor included, whether it came from
     the trust set or from the client. Does not look for another path that avoids a denied CA.
     """
-    found = _entry(denied, trusted.facts)
+    found = entry(denied, trusted.facts)
     if found is not None:
         exam.note(
             _finding(
@@ -22,7 +22,7 @@ def examine(exam: Examination, denied: Denied, trusted: TrustedCertificate) -> N
         )
         return
     for issuer in trusted.issuers:
-        found = _entry(denied, issuer)
+        found = entry(denied, issuer)
         if found is not None:
             # Only a CA that a pinned one vouches for gets here: its name is no stranger's text.
             exam.note(
@@ -41,9 +41,17 @@ def _finding(seen: str, action: str) -> Finding:
     return Finding("deny-list", seen, expected, action, Reason.REVOKED)
 
 
-def _entry(denied: Denied, facts: CertificateFacts) -> str | None:
+def names(denied: Denied, facts: CertificateFacts) -> bool:
+    """Whether this certificate is denied, by whichever name."""
+    return entry(denied, facts) is not None
+
+
+def entry(denied: Denied, facts: CertificateFacts) -> str | None:
+    """What on the list names this certificate, in words; None: nothing."""
     if facts.thumbprint in denied.thumbprints:
         return f"thumbprint {facts.thumbprint}"
+    if facts.tbs_sha256 in denied.contents:
+        return "the thumbprint of its twin, the same content under another signature"
     if facts.spki_sha256 in denied.spkis:
         return f"key {facts.spki_sha256}"
     if denied.issuer_serials and issuer_serial(facts.issuer, facts.serial) in denied.issuer_serials:

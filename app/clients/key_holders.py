@@ -39,13 +39,13 @@ class KeyHolders:
         return rows if at == registry_version else None
 
     async def claim(self, spki_sha256: str, client_id: str, tenant: str) -> int:
-        """Enter the client among the key's holders; the registry version that this is known for.
+        """Enter the client, which proved the key, among its holders; the registry version of that.
 
         Raises `StoreUnavailable`. A client removed meanwhile claims nothing and nothing of it is
         remembered: a decision as of the returned version says that it is unknown.
         """
         found_at, rows = await asyncio.to_thread(self._claim, spki_sha256, client_id, tenant)
-        if _among(client_id, rows):
+        if holders.among(client_id, rows):
             key = (spki_sha256, client_id)
             with self._lock:
                 self._known[key] = found_at, rows
@@ -59,13 +59,9 @@ class KeyHolders:
     ) -> tuple[int, Sequence[HolderRow]]:
         with self._database.read() as conn:  # mostly it was claimed before: no lock, no write
             found = version(conn), holders.of_key(conn, spki_sha256)
-        if _among(client_id, found[1]):
+        if holders.among(client_id, found[1]):
             return found
         with self._database.begin() as conn:
             lock_registry(conn, exclusive=False)  # the client stays while it is looked at
             rows = holders.claim_if_registered(conn, spki_sha256, client_id, tenant, clock.now())
             return version(conn), rows
-
-
-def _among(client_id: str, rows: Sequence[HolderRow]) -> bool:
-    return any(row.client_id == client_id for row in rows)

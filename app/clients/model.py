@@ -1,13 +1,25 @@
 """A registered client, as decisions read it (metadata names of RFC 7591 and RFC 8705 section 2)."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from app.jose.jwks import ClientKey
-from app.pki.check import Registered
+from app.pki.check import Registered, TrustedCertificate
 from app.pki.names import SubjectMatch
 from app.store.clients import ClientRow
 from app.store.credentials import CredentialRow
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """Boundary labels; an empty one is inside every boundary (see `app.clients.boundary`)."""
+
+    tenant: str = ""
+    resource_class: str = ""
+    risk: str = ""
+
+
+NO_LABELS = Labels()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +50,21 @@ class Client:
     """Whether it may look at every token (RFC 7662), not only at its own and its resources'."""
     serves: tuple[str, ...] = ()
     """The resources it is the server of: it may look at the tokens issued for them."""
+    own_labels: Mapping[str, Labels] = field(default_factory=dict, hash=False)
+    """Of credentials with labels of their own, by thumbprint, a key by its ``spki_sha256``."""
+
+    def labels_of(self, certificate: TrustedCertificate) -> Labels:
+        """The labels of the credential that vouched for `certificate`; empty: the client's."""
+        if certificate.basis == "path" or not self.own_labels:
+            return NO_LABELS
+        by_key = certificate.basis == "registered_key"
+        digest = certificate.spki_sha256 if by_key else certificate.facts.thumbprint
+        return self.own_labels.get(digest, NO_LABELS)
 
 
 def from_rows(row: ClientRow, credentials: Iterable[CredentialRow]) -> Client:
     """The client a row and its credentials describe."""
-    subject = None
+    subject, credentials = None, tuple(credentials)
     if row.subject_attribute is not None and row.subject_value is not None:
         subject = SubjectMatch(row.subject_attribute, row.subject_value)
     return Client(
@@ -62,6 +84,11 @@ def from_rows(row: ClientRow, credentials: Iterable[CredentialRow]) -> Client:
         spiffe_id=row.spiffe_id,
         sees_all=row.introspection == "all",
         serves=tuple(row.serves),
+        own_labels={
+            one.thumbprint or one.spki_sha256: labels
+            for one in credentials
+            if (labels := Labels(one.tenant, one.resource_class, one.risk)) != NO_LABELS
+        },
     )
 
 

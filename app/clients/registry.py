@@ -6,11 +6,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
+from app.clients import deny_list
+from app.clients.labels import tenants_of_key
 from app.clients.model import Client, from_rows
 from app.keys.ring import KeyRing
+from app.pki import check
 from app.pki.anchors import TrustSet
 from app.pki.permitted import Permitted
 from app.pki.revocation_policy import Mode, RevocationPolicy
+from app.store.denied import Denied
 from app.store.registry import RegistryRows
 from app.store.trust import TrustSetRow
 
@@ -80,6 +84,12 @@ class Registry:
             self._clients[client_id] = found
         return found
 
+    def tenants_of_key(self, client_id: str, spki_sha256: str) -> frozenset[str]:
+        """In whose name the client holds a key: its credentials' tenants, else its own."""
+        tenant = self._client_rows[client_id].tenant
+        credentials = self._credential_rows.get(client_id, ())
+        return tenants_of_key(client_id, tenant, credentials, spki_sha256)
+
     def client_ids(self) -> list[str]:
         """Every registered client's identifier, sorted."""
         return sorted(self._client_rows)
@@ -94,7 +104,11 @@ class Registry:
         found = self._trust_sets.get(name)
         if found is None and (row := self._trust_rows.get(name)) is not None:
             anchors = tuple(a.der for a in row.anchors if a.role == "anchor")
-            others = tuple(a.der for a in row.anchors if a.role == "intermediate")
+            others = tuple(
+                a.der
+                for a in row.anchors
+                if a.role == "intermediate" and not self._is_denied_signer(a.der)
+            )
             if anchors:
                 found = TrustSet(
                     name,
@@ -111,6 +125,16 @@ class Registry:
                 )
                 self._trust_sets[name] = found
         return found
+
+    def _is_denied_signer(self, der: bytes) -> bool:
+        """Whether this is a signer of CRLs, and no CA, that is denied: its lists count no more.
+
+        A denied CA stays, so that what is below it is refused for what it is.
+        """
+        if self.denied == Denied():
+            return False
+        facts = check.describe(der)
+        return not facts.is_ca and deny_list.names(self.denied, facts)
 
     def asked_about(self, mode: Mode) -> list[TrustSet]:
         """The usable trust sets whose revocation policy has this mode."""

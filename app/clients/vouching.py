@@ -42,7 +42,11 @@ def trust_sets(
 
 
 def is_spiffe_client(client: Client, rows: list[TrustSetRow]) -> bool:
-    """Whether its certificates must be SVIDs: registered so, or by a SPIFFE URI where a set has a domain."""
+    """Whether its certificates must be SVIDs: registered so, or by a SPIFFE URI where a set has a domain.
+
+    When the set with the domain is removed, the client is registered so from then on
+    (`app.admin.trust_removal`): its name does not pass to the CAs that are left.
+    """
     if client.spiffe_id is not None:
         return True
     subject = client.subject

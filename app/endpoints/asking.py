@@ -18,7 +18,13 @@ from app.clients.authentication import AuthenticatedClient, Credentials, authent
 from app.clients.boundary import examine_holders
 from app.clients.registry import Registry
 from app.endpoints.door import Decision, Door, Refusal, credentials, refused
-from app.endpoints.wanted import HoldersWanted, KeySetWanted, StatusWanted, Wanted
+from app.endpoints.wanted import (
+    HoldersWanted,
+    KeySetWanted,
+    RevocationOrWanted,
+    StatusWanted,
+    Wanted,
+)
 from app.errors import (
     Examination,
     Finding,
@@ -89,7 +95,7 @@ class Judge:
                 presented,
                 self._keys_for,
                 self.now,
-                revocation=door.revocation,
+                revocation=RevocationOrWanted(door.revocation, registry, self._want),
             )
             return Proven(proven, self._crossings(proven))
         except Refused as verdict:
@@ -116,7 +122,7 @@ class Judge:
         holders = door.key_holders.known(spki_sha256, client.client_id, registry.version)
         if holders is None:  # whatever was sought: without it there is no decision
             raise HoldersWanted(asking, registry)
-        return tuple(examine_holders(self.exam, registry, client, holders, door.policy.boundary))
+        return tuple(examine_holders(self.exam, registry, asking, holders, door.policy.boundary))
 
 
 async def read(

@@ -7,7 +7,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app import clock
-from app.audit import CertificateEvidence, FindingRecord, RequestRefused, new_ref
+from app.audit import (
+    CertificateEvidence,
+    FindingRecord,
+    RequestRefused,
+    TokenPresented,
+    new_ref,
+)
 from app.clients.authentication import Credentials
 from app.clients.key_holders import KeyHolders
 from app.clients.registry import Registry
@@ -32,6 +38,7 @@ from app.store.registry import Snapshots
 from app.store.trust import TrustSetRow
 from app.telemetry import log
 from app.tls.peer import PeerCertificate
+from app.tokens.forward import Forwarded, Recorded
 from app.tokens.genuine import OwnTokens
 from app.tokens.introspect import Presented
 from app.tokens.issue import Issuance
@@ -58,7 +65,7 @@ class Refusal:
     revokes: None = None
 
 
-Decision = Issuance | Refusal | Presented | TokenRevocation
+Decision = Issuance | Refusal | Presented | TokenRevocation | Forwarded
 
 
 @dataclass(slots=True)
@@ -89,6 +96,8 @@ class Door:
     routes: tuple["Route", ...]
     """The table of endpoints, from which the metadata document is computed."""
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
+    recorded_holders: Recorded = field(default_factory=Recorded)
+    """Of `app.endpoints.forward_auth`."""
 
     def bundle_rows(self) -> Sequence[TrustSetRow]:
         """The trust sets that follow a SPIFFE bundle, as of now."""
@@ -169,6 +178,14 @@ def answer_refusal(refusal: Refusal) -> Response:
         ref=event.ref,
     )
     return render(refusal.error, ref=event.ref)
+
+
+def answer_verdict(path: str, error: OAuthError, event: TokenPresented) -> Response:
+    """The answer to a recorded verdict that refuses."""
+    log().info(
+        "request.refused", endpoint=path, error=error.error, reason=event.reason, ref=event.ref
+    )
+    return render(error, ref=event.ref)
 
 
 def refused(

@@ -20,7 +20,7 @@ from app.endpoints.door import Decision, Door, Refusal, answer_refusal
 from app.endpoints.observed import observed_in
 from app.store.tokens import TokenRow
 from app.tokens.introspect import INACTIVE, Observed, Presented, active, is_good, present, visible
-from app.web.preference import prefers
+from app.web.accept import prefers
 from app.web.respond import NO_STORE, json_response
 
 PATH = "/introspect"

@@ -8,7 +8,8 @@ registry version, so the rounds end.
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 
 from app import clock
 from app.clients.authentication import AuthenticatedClient, Credentials
@@ -18,6 +19,14 @@ from app.clients.methods.self_signed_tls_client_auth import is_published
 from app.clients.model import Client
 from app.clients.registry import Registry
 from app.endpoints.door import Door
+from app.pki.crl import LoadedCrl
+from app.pki.leaf import Leaf
+from app.pki.ocsp import OcspAnswer
+from app.pki.revocation import RevocationSource
+
+CRL_WAIT = 15.0
+"""Seconds a request waits at most for a CRL that was just loaded: a million entries take two on an
+idle machine, and every process parses for itself. Then it is refused, `revocation_unknown`."""
 
 
 class Wanted(Exception, ABC):
@@ -68,6 +77,43 @@ class StatusWanted(Wanted):
         )
         if (links := tls_client_auth.links_to_ask(evidence)) is not None:
             await door.ocsp.ensure(*links)
+
+
+class CrlWanted(Wanted):
+    """The CRLs that the registry names for the trust set that vouches."""
+
+    def __init__(self, trust_set: str, registry: Registry) -> None:
+        super().__init__(("crl", trust_set, registry.version))
+        self._trust_set = trust_set
+
+    async def fetch(self, door: Door, presented: Credentials) -> None:
+        """Wait until they are parsed, `CRL_WAIT` at most; other trust sets' requests go on."""
+        del presented
+        await door.revocation.loaded(self._trust_set, CRL_WAIT)
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationOrWanted:
+    """What is known of revocation, where all of it is there: else `CrlWanted`, once."""
+
+    known: RevocationSource
+    registry: Registry
+    want: Callable[[Wanted], None]
+
+    def crls(self, trust_set: str) -> Sequence[LoadedCrl]:
+        """As `known` has them."""
+        return self.known.crls(trust_set)
+
+    def loading(self, trust_set: str) -> bool:
+        """As `known` says, where that is still so after the wait."""
+        if not self.known.loading(trust_set):
+            return False
+        self.want(CrlWanted(trust_set, self.registry))
+        return self.known.loading(trust_set)
+
+    def ocsp(self, trust_set: str, issuer: Leaf, serial: int) -> OcspAnswer | None:
+        """As `known` has it."""
+        return self.known.ocsp(trust_set, issuer, serial)
 
 
 class HoldersWanted(Wanted):

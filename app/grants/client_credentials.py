@@ -3,6 +3,7 @@
 from app.errors import Finding, InvalidScope, Reason
 from app.grants.request import GrantRequest
 from app.grants.resource import chosen_resource
+from app.grants.resource_rules import lifetime
 from app.grants.scope import parse_scope
 from app.tokens.model import Issue
 
@@ -42,6 +43,6 @@ def grant(request: GrantRequest) -> Issue:
         subject=client.client_id,
         scope=wanted,
         resource=resource.url,
-        lifetime=request.policy.access_token_lifetime,
+        lifetime=lifetime(resource, request.policy),
         crossings=(*request.crossings, *crossings),
     )

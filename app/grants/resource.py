@@ -4,6 +4,7 @@ from app.clients.boundary import examine_resource
 from app.clients.registry import Resource
 from app.errors import Finding, InvalidTarget, Reason
 from app.grants.request import GrantRequest
+from app.grants.resource_rules import require_rules
 
 
 def chosen_resource(request: GrantRequest) -> tuple[Resource, tuple[str, ...]]:
@@ -15,8 +16,8 @@ def chosen_resource(request: GrantRequest) -> tuple[Resource, tuple[str, ...]]:
     With it come the boundaries between client and resource that are only to be reported.
 
     Raises:
-        InvalidTarget: more than one, one nobody registered, one the client may not use, or one of
-            another boundary.
+        InvalidTarget: more than one, one nobody registered, one the client may not use, one of
+            another boundary, or one whose rules the client's certificate does not meet.
 
     """
     named = request.parameters.get("resource", ())
@@ -29,11 +30,10 @@ def chosen_resource(request: GrantRequest) -> tuple[Resource, tuple[str, ...]]:
     allowed = request.client.client.resources or (request.policy.default_resource,)
     if url not in allowed:
         raise _refused(url, " or ".join(allowed), Reason.RESOURCE_NOT_ALLOWED)
-    violation, crossings = examine_resource(
-        request.client.client, resource, request.policy.boundary
-    )
+    violation, crossings = examine_resource(request.client, resource, request.policy.boundary)
     if violation is not None:
         raise InvalidTarget(violation)
+    require_rules(resource, request.client.certificate)
     return resource, tuple(crossings)
 
 

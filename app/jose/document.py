@@ -11,7 +11,7 @@ addresses need no resolver. Says nothing about what the document means.
 import asyncio
 import re
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +30,8 @@ CONNECT_LIMIT = 0.8
 MAX_ADDRESSES = 4
 MAX_DOCUMENT = 64 * 1024
 """Octets; as `app.jose.jwks.MAX_SET`."""
+UNPLACED = 1024 * 1024
+"""Octets of a document that are read without a place (see `Limits.place`)."""
 MAX_URL = 2048
 DEFAULT_PORTS = {"https": 443, "http": 80}
 
@@ -49,6 +51,9 @@ class Limits:
     """None: whatever the server calls it."""
     schemes: frozenset[str] = frozenset({"https"})
     """Plain http only for what carries its own signature."""
+    place: Callable[[], Awaitable[object]] | None = None
+    """Awaited when a document outgrows `UNPLACED`: whoever fetches large ones bounds here how many
+    are held at once. What sends nothing needs no place, and keeps none from others."""
 
 
 JSON_DOCUMENT = Limits()
@@ -278,9 +283,12 @@ def _max_age(cache_control: str) -> int | None:
 
 
 async def _read(chunks: AsyncIterator[bytes], limits: Limits) -> bytes:
-    document = bytearray()
+    document, placed = bytearray(), limits.place is None
     async for chunk in chunks:
         document += chunk
         if len(document) > limits.octets:
             raise FetchFailed(f"the document is larger than {limits.octets} octets")
+        if not placed and limits.place is not None and len(document) > UNPLACED:
+            placed = True
+            await limits.place()
     return bytes(document)

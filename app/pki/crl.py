@@ -91,6 +91,8 @@ class LoadedCrl:
     """For people: ``CRL 17 of CN=Kit Root``, with its partition. Made once: findings need it."""
     entries: Entries
     _signed: _Signed
+    replaced: bool = False
+    """Whether a newer list exists that is not at hand."""
 
     @property
     def partition(self) -> str:
@@ -108,6 +110,8 @@ class LoadedCrl:
 
     def stale(self, now: int, max_staleness: int = 0) -> str | None:
         """Why the list does not show the present, or None where it does."""
+        if self.replaced:
+            return "was replaced by one that is not at hand"
         if self.this_update > now + CLOCK_SKEW:
             return f"begins only at {iso(self.this_update)}"
         if now >= self.next_update:
@@ -118,12 +122,17 @@ class LoadedCrl:
 
     def supersedes(self, other: Self) -> bool:
         """Whether this may replace `other` of the same issuer key and partition: it is not older."""
-        return self.number >= other.number and self.this_update >= other.this_update
+        return (self.number, self.this_update) >= (other.number, other.this_update)
+
+    def only_revoking(self) -> Self:
+        """The same list, its entries still telling but its silence no more."""
+        return replace(self, replaced=True)
 
     def under(self, signers: Sequence[Leaf]) -> Self:
         """The same list, its signature judged by other certificates. Raises ValueError."""
         found = _signers(self.issuer, self._signed, signers)
-        return replace(self, signers=found, signing_key=found[0].facts.spki_der)
+        key = found[0].facts.spki_der
+        return replace(self, signers=found, signing_key=key, replaced=False)
 
 
 def load_crl(data: bytes, signers: Sequence[Leaf]) -> LoadedCrl:

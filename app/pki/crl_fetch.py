@@ -1,16 +1,18 @@
 """CRLs from configured URLs, fetched in the background and handed on to be stored.
 
-Guarantees: no login waits for a fetch, and no trust set for another's sources; one document of at most 64 MiB within 30 seconds, no
-redirect, no private address unless allowed; a list that is broken, older than the one that counts,
-of the future or signed by somebody else changes nothing, and is logged once. The next fetch follows the list's
-own dates within `MIN_INTERVAL` and `MAX_INTERVAL`. Each process fetches for itself; the store
+Guarantees: no login waits for a fetch, and no trust set for another's sources that hang; one
+document of at most 64 MiB within 30 seconds, and `MAX_LARGE` large ones in memory at once, however
+many trust sets there are; no redirect, no private address unless allowed; a list that is broken,
+older than the one that counts, of the future or signed by somebody else changes nothing, and is
+logged once; so is one that was stored and yet counts for nothing `SETTLES` seconds later. The next fetch follows the list's own dates within `MIN_INTERVAL` and `MAX_INTERVAL`. Each process fetches for itself; the store
 decides which list is newest. No URL in a certificate or CRL is ever followed.
 """
 
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
 from functools import partial
 
 from app import clock
@@ -32,7 +34,12 @@ MIN_INTERVAL = 60
 MAX_INTERVAL = 60 * 60
 """Seconds until a CA's early CRL, published after a compromise, is noticed."""
 MAX_FETCHES = 1
-"""Under way at once for one trust set: 64 MiB each. A set's slow sources hold up no other set."""
+"""Under way at once for one trust set. A set's slow sources hold up no other set."""
+MAX_LARGE = 2
+"""Lists of more than `UNPLACED` octets that the process fetches, parses and stores at once: 64 MiB
+each, and some 40 MB when parsed. Who gets no place within its seconds is fetched a minute later."""
+SETTLES = 30
+"""Seconds until a stored list counts at the latest, the time aside that reading a long one takes."""
 WAIT_LIMIT = 2.0
 """Seconds `round` waits for what is under way: most lists are there by then."""
 
@@ -48,6 +55,11 @@ class _Source:
     """Digest of the trust set as it was at the last try: for another one it is tried at once."""
     next_update: int = 0
     problem: str = ""
+    taken: tuple[str, str] | None = None
+    """Issuer key and partition of what the last fetch brought; None: it failed."""
+    taken_at: int = 0
+    told: bool = False
+    """Whether it was said that this does not count."""
 
 
 class CrlFetcher:
@@ -66,6 +78,7 @@ class CrlFetcher:
         self._now = now
         self._sources: dict[tuple[str, str], _Source] = {}
         self._slots: dict[str, asyncio.Semaphore] = {}
+        self._large = asyncio.Semaphore(MAX_LARGE)
         self._running: dict[tuple[str, str], asyncio.Task[None]] = {}
 
     @classmethod
@@ -99,6 +112,8 @@ class CrlFetcher:
                 visit = self._visit(wanted[key], key[1], source)
                 task = self._running[key] = asyncio.create_task(visit)
                 task.add_done_callback(partial(self._ended, key))
+            elif key not in self._running:
+                self._tell_silent(wanted[key], key[1], source)
         if self._running:
             await asyncio.wait(self._running.values(), timeout=WAIT_LIMIT)
 
@@ -112,6 +127,18 @@ class CrlFetcher:
     def _ended(self, key: tuple[str, str], _task: asyncio.Task[None]) -> None:
         self._running.pop(key, None)
 
+    def _tell_silent(self, trust_set: TrustSet, url: str, source: _Source) -> None:
+        """Log that a set has no list although its source gave one, once for as long as it is so."""
+        if source.taken is None or self._now() - source.taken_at < SETTLES:
+            return
+        loading = self._revocation.loading(trust_set.name)
+        counting = self._revocation.crls(trust_set.name)
+        if loading or any((one.issuer_key, one.partition) == source.taken for one in counting):
+            source.told = False
+        elif not source.told:
+            source.told = True
+            log().error("crl.does_not_count", trust_set=trust_set.name, url=url)
+
     def _is_due(self, source: _Source, trust_set: TrustSet) -> bool:
         changed = source.tried_for != trust_set.digest
         # a clock that jumped back must not put the next fetch off for long
@@ -119,10 +146,11 @@ class CrlFetcher:
 
     async def _visit(self, trust_set: TrustSet, url: str, source: _Source) -> None:
         problem = ""
-        source.tried_for = trust_set.digest
+        source.tried_for, source.taken = trust_set.digest, None
         try:
-            async with self._slots[trust_set.name]:
-                data = await self._fetch(url, CRL_LIMITS)
+            async with self._slots[trust_set.name], AsyncExitStack() as held:
+                place = partial(held.enter_async_context, self._large)
+                data = await self._fetch(url, replace(CRL_LIMITS, place=place))
                 await asyncio.to_thread(self._take, trust_set, source, data)
         except (FetchRefused, FetchFailed, ValueError) as error:
             problem = str(error)
@@ -147,9 +175,16 @@ class CrlFetcher:
                 # Stored, it would replace the list that counts, and show nothing until it begins.
                 raise ValueError(f"the CRL begins only at {clock.iso(crl.this_update)}")
             self._revocation.offer(crl)
-            if not self._deliver(trust_set, crl, der):
+            try:
+                stored = self._deliver(trust_set, crl, der)
+            except BaseException:
+                self._revocation.withdraw(crl)
+                raise
+            if not stored:
+                self._revocation.withdraw(crl)
                 raise ValueError(f"CRL {crl.number} is older than the one that is stored")
         source.next_update = crl.next_update
+        source.taken, source.taken_at = (crl.issuer_key, crl.partition), self._now()
 
     def _interval(self, source: _Source, *, failed: bool) -> int:
         """Half of what is left of the list, so that there is time for another try."""

@@ -59,6 +59,9 @@ class CertificateFacts:
     """base64url SHA-256 of `spki_der`."""
     spki_der: bytes
     """SubjectPublicKeyInfo as `cryptography` writes it; empty for a key type it does not know."""
+    tbs_sha256: str
+    """base64url SHA-256 of the TBSCertificate, the part that its issuer signed: the same however
+    the signature is written."""
     names: PresentedNames
 
 
@@ -147,6 +150,7 @@ def _read(encoded: bytes, outline: Outline) -> Leaf:
         thumbprint=thumbprint(encoded),
         spki_sha256=base64url_sha256(spki),
         spki_der=spki,
+        tbs_sha256=base64url_sha256(certificate.tbs_certificate_bytes),
         names=names,
     )
     return Leaf(certificate, public_key, outline.issuer, outline.subject, outline.elements, facts)

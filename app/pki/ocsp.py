@@ -2,7 +2,8 @@
 
 Guarantees that an `OcspAnswer` is about the very certificate that was asked for (CA name, CA key
 and serial), was signed by that CA or by a responder which that CA itself certified for OCSP, and
-answers this question where it carries a nonce. Whatever is wrong raises `OcspFailure` with a
+answers this question where it carries a nonce. A CA below that CA is no responder, whatever purposes
+its certificate names. Whatever is wrong raises `OcspFailure` with a
 message for people. A delegated responder's own revocation is not asked about, as if its certificate
 had *ocsp-nocheck*: CAs make them short-lived (RFC 6960 section 4.2.2.2.1 leaves it to policy). Whether an answer is fresh is asked when it is used. No certificate says whom
 to ask: that is configuration.
@@ -10,8 +11,8 @@ to ask: that is configuration.
 
 import hashlib
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -25,7 +26,7 @@ from app.clock import iso
 from app.pki import der
 from app.pki.issued import signed
 from app.pki.key_policy import issuer_key_fault
-from app.pki.leaf import Leaf, read_leaf
+from app.pki.leaf import CertificateFacts, Leaf, read_leaf
 from app.pki.panics import is_fault_of_input
 from app.pki.status import Status, age_text
 
@@ -36,8 +37,13 @@ WITHOUT_NEXT_UPDATE = 300
 """Seconds an answer counts that names no end of its own: long enough not to ask at each login."""
 MAX_RESPONDERS = 4  # certificates in an answer; responders send one
 _MAX_ANSWERS = 16  # single responses in an answer; one was asked for
+BARRED = "an answer signed by a responder that is on the deny-list"
 _HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 _NAMING = {"sha1", "sha256", "sha384", "sha512"}
+
+
+Barred = Callable[[CertificateFacts], bool]
+"""Whether nothing that this certificate signed counts any more."""
 
 
 class OcspFailure(Exception):
@@ -66,6 +72,10 @@ class OcspAnswer:
     """For people: who answered what."""
     this_update: int = 0
     next_update: int | None = None
+    closed: bool = False
+    """As `Status.closed`, where it is no good word."""
+    responder: CertificateFacts | None = None
+    """Who signed it; None: the CA itself."""
 
     def ends(self, max_staleness: int) -> int:
         """When the answer no longer shows the present."""
@@ -79,10 +89,11 @@ class OcspAnswer:
         if self.revoked:
             return Status("revoked", f"{name}: {self.words}")
         if not self.known:
-            return Status("unknown", f"{name}: {self.words}")
+            return Status("unknown", f"{name}: {self.words}", self.closed)
         if now >= self.ends(max_staleness):
             ended = iso(self.ends(max_staleness))
-            return Status("unknown", f"{name}: the last OCSP answer counted until {ended}")
+            text = f"{name}: the last OCSP answer counted until {ended}"
+            return Status("unknown", text, self.closed)
         return Status("good", f"{name}: {self.words}, {age_text(now - self.this_update)} old")
 
 
@@ -107,10 +118,17 @@ def ask(issuer: Leaf, serial: int) -> OcspQuestion:
     return OcspQuestion(issuer, serial, nonce, request.public_bytes(Encoding.DER))
 
 
-def read_answer(question: OcspQuestion, encoded: bytes, now: int) -> OcspAnswer:
+def nobody(_facts: CertificateFacts) -> bool:
+    """Bars nobody."""
+    return False
+
+
+def read_answer(
+    question: OcspQuestion, encoded: bytes, now: int, barred: Barred = nobody
+) -> OcspAnswer:
     """The answer in a response to `question`, believed as of `now`. Raises OcspFailure."""
     try:
-        return _read(question, encoded, now)
+        return _read(question, encoded, now, barred)
     except OcspFailure:
         raise
     # cryptography's own errors are many kinds, and a panic is no Exception
@@ -120,17 +138,22 @@ def read_answer(question: OcspQuestion, encoded: bytes, now: int) -> OcspAnswer:
         raise OcspFailure(f"an unreadable answer: {problem}"[:200]) from problem
 
 
-def _read(question: OcspQuestion, encoded: bytes, now: int) -> OcspAnswer:
+def _read(question: OcspQuestion, encoded: bytes, now: int, barred: Barred) -> OcspAnswer:
     response = ocsp.load_der_ocsp_response(encoded)
     if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
         raise OcspFailure(f"the responder answered {response.response_status.name.lower()}")
-    if not any(_signed_by(response, key) for key in _responder_keys(question, response, now)):
+    candidates = _responders(question, response, now)
+    signer = next((one for one in candidates if _signed_by(response, one.public_key)), None)
+    if signer is None:
         raise OcspFailure("an answer signed neither by the CA nor by a responder it certified")
+    responder = None if signer is question.issuer else signer.facts
+    if responder is not None and barred(responder):
+        raise OcspFailure(BARRED)
     bare = _examine_extensions(question, response)
     mine = [each for each in _answers(response) if _concerns(each, question)]
     if len(mine) != 1:
         raise OcspFailure(f"{len(mine)} answers about the certificate; one was asked for")
-    answer = _answer(mine[0], bare=bare)
+    answer = replace(_answer(mine[0], bare=bare), responder=responder)
     produced = int(response.produced_at_utc.timestamp())
     if max(answer.this_update, produced) > now + CLOCK_SKEW:
         raise OcspFailure("an answer from the future")
@@ -198,28 +221,37 @@ def _key_octets(leaf: Leaf) -> bytes:
     return der.inside(der.single(leaf.facts.spki_der), der.SEQUENCE)[1].content[1:]
 
 
-def _responder_keys(
-    question: OcspQuestion, response: ocsp.OCSPResponse, now: int
-) -> Iterable[object]:
-    """The CA's key, then those it certified for OCSP (RFC 6960 section 4.2.2.2)."""
-    yield question.issuer.public_key
+def _responders(question: OcspQuestion, response: ocsp.OCSPResponse, now: int) -> Iterable[Leaf]:
+    """The CA, then those it certified for OCSP (RFC 6960 section 4.2.2.2)."""
+    yield question.issuer
     for certificate in response.certificates[:MAX_RESPONDERS]:
         responder = read_leaf(certificate.public_bytes(Encoding.DER))
         if _is_delegated(responder, question.issuer, now):
-            yield responder.public_key
+            yield responder
 
 
 def _is_delegated(responder: Leaf, issuer: Leaf, now: int) -> bool:
     facts, certificate = responder.facts, responder.certificate
     if responder.issuer != issuer.subject or not facts.not_before <= now < facts.not_after:
         return False
-    if issuer_key_fault(responder.public_key) is not None:
+    if facts.is_ca or issuer_key_fault(responder.public_key) is not None:
+        return False
+    if not _may_sign(certificate):
         return False
     try:
         usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except x509.ExtensionNotFound:
         return False
     return ExtendedKeyUsageOID.OCSP_SIGNING in usage and signed(certificate, issuer.certificate)
+
+
+def _may_sign(certificate: x509.Certificate) -> bool:
+    """Whether the key may sign more than certificates and CRLs (RFC 5280 section 4.2.1.12)."""
+    try:
+        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+    except x509.ExtensionNotFound:
+        return True
+    return usage.digital_signature or usage.content_commitment
 
 
 def _signed_by(response: ocsp.OCSPResponse, key: object) -> bool:

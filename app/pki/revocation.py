@@ -3,7 +3,8 @@
 Guarantees that under a policy other than off every certificate below the anchor is asked about;
 that one known to be revoked is refused, whatever the policy does about doubt; that with hard
 failure only a known and fresh *good* for all of them passes; that with soft failure the finding
-says each time what was not known. Waits for nothing: CRLs and OCSP answers are fetched elsewhere
+says each time what was not known, and that nobody passes while what is known to exist is not at
+hand yet. Waits for nothing: CRLs and OCSP answers are fetched elsewhere
 (`app.pki.crl_store`, `app.pki.ocsp_cache`), never from URLs in certificates.
 """
 
@@ -26,6 +27,9 @@ class RevocationSource(Protocol):
     def crls(self, trust_set: str) -> Sequence[LoadedCrl]:
         """The CRLs loaded for a trust set, stale ones included."""
 
+    def loading(self, trust_set: str) -> bool:
+        """Whether the newest CRL of a trust set is yet to come; asked before `crls`."""
+
     def ocsp(self, trust_set: str, issuer: Leaf, serial: int) -> OcspAnswer | None:
         """The last answer about a certificate, stale or not; None where there was none."""
 
@@ -37,6 +41,11 @@ class NoSource:
         """None loaded."""
         del trust_set
         return ()
+
+    def loading(self, trust_set: str) -> bool:
+        """And none to come."""
+        del trust_set
+        return False
 
     def ocsp(self, trust_set: str, issuer: Leaf, serial: int) -> OcspAnswer | None:
         """Nobody was asked."""
@@ -68,8 +77,12 @@ def statuses(
     """What is known of each certificate below the anchor, the leaf first."""
     name, policy = trust_set.name, trust_set.revocation
     if policy.mode == "crl":
+        loading = source.loading(name)
         view = CrlView(source.crls(name), now, policy.max_staleness)
-        return [view.status(each) for each in links]
+        found = [view.status(each) for each in links]
+        if loading and all(each.standing != "revoked" for each in found):
+            return [Status("unknown", f"a newer CRL of {name} is still being loaded", closed=True)]
+        return found
     found = []
     for each in links:
         answer = source.ocsp(name, each.issuers[0], each.serial)
@@ -92,6 +105,10 @@ def _finding(trust_set: TrustSet, found: Sequence[Status]) -> Finding:
     if not unknown:
         return Finding("revocation", "; ".join(each.seen for each in found))
     seen = "; ".join(unknown)
+    if any(each.closed for each in found):
+        action = "ask again in some seconds; where that does not help, the server's log says why"
+        expected = "what is known about revocation, read by this process"
+        return Finding("revocation", seen, expected, action, Reason.REVOCATION_UNKNOWN)
     if policy.fail == "soft":
         return Finding(
             "revocation", f"not known, let in because {name} fails soft: {seen}", doubt=True

@@ -146,7 +146,7 @@ def examine_svid(exam: Examination, peer: PeerCertificate) -> SpiffeId | None:
         except ValueError:
             return None
         found = _claimed_id(exam, leaf.facts.names)
-        fault = _leaf_fault(leaf)
+        fault = _usage_fault(leaf) or _subject_fault(leaf)
         if fault is not None:
             exam.note(fault)
         if found is None or fault is not None:
@@ -179,26 +179,51 @@ def _claimed_id(exam: Examination, names: PresentedNames) -> SpiffeId | None:
     return None
 
 
-def _leaf_fault(leaf: Leaf) -> Finding | None:
-    """What X509-SVID asks beyond our leaf policy, which allows an absent keyUsage (section 4.3)."""
+def _usage_fault(leaf: Leaf) -> Finding | None:
+    """What X509-SVID section 4.3 asks beyond our leaf policy.
+
+    That one lets keyUsage be absent, and refuses CA certificates (section 4.1) for everybody.
+    """
     try:
-        usage = leaf.certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+        extension = leaf.certificate.extensions.get_extension_for_class(x509.KeyUsage)
     except x509.ExtensionNotFound:
         seen = "no key usage"
     else:
-        if usage.digital_signature and not usage.key_cert_sign and not usage.crl_sign:
-            return None
+        usage = extension.value
         seen = ", ".join(
             ("key usage cRLSign",) * usage.crl_sign
             + ("key usage keyCertSign",) * usage.key_cert_sign
             + ("no digitalSignature",) * (not usage.digital_signature)
+            + ("key usage not marked critical",) * (not extension.critical)
         )
+        if not seen:
+            return None
     return Finding(
         "usage",
         seen,
-        "key usage digitalSignature, neither keyCertSign nor cRLSign (X509-SVID section 4.3)",
+        "critical key usage digitalSignature, neither keyCertSign nor cRLSign "
+        "(X509-SVID section 4.3)",
         "have the SVID issued with keyUsage=critical,digitalSignature",
         Reason.KEY_USAGE,
+    )
+
+
+def _subject_fault(leaf: Leaf) -> Finding | None:
+    """X509-SVID section 3.1: without a subject, the names that stand for it are critical."""
+    if leaf.facts.subject:
+        return None
+    try:
+        names = leaf.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return None  # no name at all, and no ID: that was noted
+    if names.critical:
+        return None
+    return Finding(
+        "spiffe id",
+        "an empty subject, and subject alternative names not marked critical",
+        "a subject, or critical subject alternative names (RFC 5280 section 4.1.2.6)",
+        "have the SVID issued with subjectAltName=critical,URI:spiffe://…, or with a subject",
+        Reason.CERTIFICATE_MALFORMED,
     )
 
 

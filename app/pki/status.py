@@ -13,6 +13,8 @@ class Status:
     standing: Standing
     seen: str
     """From which source and of what age, or what is missing."""
+    closed: bool = False
+    """Unknown because something that was learned is not at hand yet: no policy lets that pass."""
 
 
 def age_text(seconds: int) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
 _SCHEME = b"bearer"
-_IN_QUERY = re.compile(rb"(?:^|[&;?])access_token(?:=|[&;]|$)")
+_NAME = b"access_token"
 
 
 class NotSent(Exception):
@@ -38,7 +38,7 @@ def token(sent: Sent) -> bytes:
         NotSent: no Bearer token.
 
     """
-    if sent.query and _IN_QUERY.search(unquote_to_bytes(sent.query)):
+    if sent.query and any(_is_token(field) for field in re.split(b"[&;]", sent.query)):
         raise Misplaced
     if len(sent.authorization) > 1:
         raise Misplaced
@@ -46,3 +46,8 @@ def token(sent: Sent) -> bytes:
     if scheme.lower() != _SCHEME:
         raise NotSent
     return value.strip(b" ")
+
+
+def _is_token(field: bytes) -> bool:
+    name = field.partition(b"=")[0]
+    return len(name) <= 3 * len(_NAME) and unquote_to_bytes(name) == _NAME

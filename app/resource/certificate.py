@@ -7,6 +7,7 @@ ignored: who sends one either attacks or is misconfigured. Nothing is said about
 for a bound token only the thumbprint counts, and the authorization server looked at the rest.
 """
 
+import re
 import ssl
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -51,6 +52,8 @@ class Proxy:
     """A row of `app.binding.client_cert_header.FORMS`."""
 
     def __post_init__(self) -> None:
+        if not re.fullmatch("[A-Za-z0-9_-]{43}", self.thumbprint):
+            raise ValueError("thumbprint is the SHA-256 of the DER in base64url, 43 characters")
         if self.form not in client_cert_header.FORMS:
             raise ValueError(f"form must be one of {', '.join(client_cert_header.FORMS)}")
 

@@ -114,13 +114,13 @@ class Kept(Generic[T]):
 
         """
         held = self._held
-        if held is None:
-            raise self._wanting() or OutOfReach(self.problem)
-        loaded, since = held
-        age = abs(self._now() - since)  # a clock that jumped back makes no copy fresher
-        if age < loaded.fresh_for * RENEW_AT:
-            return loaded.value
+        if held is not None and self._age(held) < held[0].fresh_for * RENEW_AT:
+            return held[0].value
         wanting = self._wanting()
+        held = self._held  # a fetch may have ended in between
+        if held is None:
+            raise wanting or OutOfReach(self.problem)
+        loaded, age = held[0], self._age(held)
         if age < loaded.fresh_for:
             return loaded.value
         if wanting is not None and (self.problem is None or age >= loaded.usable_for):
@@ -128,6 +128,9 @@ class Kept(Generic[T]):
         if age >= loaded.usable_for:
             raise OutOfReach(self.problem)
         return loaded.value
+
+    def _age(self, held: tuple[Loaded[T], int]) -> int:
+        return abs(self._now() - held[1])  # a clock that jumped back makes no copy fresher
 
     def renew(self) -> None:
         """Have it fetched again if that may help by now; otherwise nothing happens.
@@ -155,14 +158,15 @@ class Kept(Generic[T]):
             return Wanting(self._fetch)
 
     def _run(self, fetch: "Future[None]") -> None:
+        loaded, problem = None, None
         try:
             loaded = self._load()
         except (FetchFailed, FetchRefused, ValueError) as error:
-            self.problem = str(error)
+            problem = str(error)
         except Exception as error:  # noqa: BLE001  # a request must never wait for a dead thread
-            self.problem = type(error).__name__
-        else:
-            self._held, self.problem = (loaded, self._now()), None
+            problem = type(error).__name__
         with self._lock:
-            self._fetch = None
+            if loaded is not None:
+                self._held = loaded, self._now()
+            self.problem, self._fetch = problem, None
         fetch.set_result(None)

@@ -98,11 +98,15 @@ class IssuerKeys:
             Wanting, OutOfReach: as `Kept.current`.
 
         """
+        keys = self._kept.current()
         try:
-            return check(self._kept.current())
+            return check(keys)
         except UnknownKey:
             self._kept.renew()
-            raise
+            newer = self._kept.current()  # a fetch may have ended in between
+            if newer is keys:
+                raise
+        return check(newer)
 
     def _load(self) -> Loaded[VerificationKeys]:
         url = endpoint(metadata(self._issuer, self._fetch), "jwks_uri")

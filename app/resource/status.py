@@ -1,17 +1,16 @@
-"""Whether a token was revoked, by the status list it stands on (Token Status List).
+"""Whether a token was revoked, by the status list it stands on (Token Status List, draft 21).
 
 Guarantees: a list counts only from the issuer itself, below ``/status-lists/``, signed with its
 key, about the URL it was fetched from and in date; a place that is not on it, or a list of another
-kind, refuses the token. A list that cannot be had is used for `grace` seconds beyond its time;
-then its tokens are refused. What was revoked is noticed with the next fetch: within the list's
-``ttl``. No URL elsewhere is ever fetched, whatever a token says.
+kind, refuses the token. What was revoked is noticed within the list's ``ttl``, since a list ends
+with its ``exp``. Where no newer one can be had it is used for `grace` seconds more, then its tokens
+are refused. No URL elsewhere is ever fetched, whatever a token says.
 """
 
 import re
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Final
 
@@ -32,24 +31,13 @@ FRESH_FOR: Final = 60
 """Seconds, where a list has no ``ttl``."""
 LONGEST: Final = 3600
 """Seconds: a longer ``ttl`` is cut to this."""
+SHORTEST: Final = 5
+"""Seconds: so that a clock that is wrong by a minute does not make every request fetch."""
 RETRY_AFTER: Final = 2
 """Seconds between two fetches of one list."""
 
 LIMITS = Limits(octets=MAX_DOCUMENT, content_types=frozenset({f"application/{MEDIA_TYPE}"}))
 _LIST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-
-
-@dataclass(frozen=True, slots=True)
-class StatusList:
-    """One list, unpacked."""
-
-    bits: bytes
-    expires_at: int
-
-    def is_set(self, index: int) -> bool:
-        """Whether the token at `index` was revoked; so is one beyond the end."""
-        octet, bit = divmod(index, 8)
-        return octet >= len(self.bits) or bool(self.bits[octet] >> bit & 1)
 
 
 class StatusLists:
@@ -74,7 +62,7 @@ class StatusLists:
         self._now = now
         self._grace = grace
         self._lock = Lock()
-        self._lists: OrderedDict[str, Kept[StatusList]] = OrderedDict()
+        self._lists: OrderedDict[str, Kept[bytes]] = OrderedDict()
 
     def require_valid(self, claims: Mapping[str, Any]) -> None:
         """Let a genuine token pass that was not revoked.
@@ -85,10 +73,11 @@ class StatusLists:
 
         """
         uri, index = self._place(claims)
-        held = self._kept(uri).current()
-        if held.expires_at <= self._now():
-            raise _refused("the list has ended", "a list in date")
-        if held.is_set(index):
+        bits = self._kept(uri).current()
+        octet, bit = divmod(index, 8)
+        if octet >= len(bits):
+            raise _refused("a place beyond the end of its list", "a place on the list")
+        if bits[octet] >> bit & 1:
             raise _refused("revoked", "not revoked", Reason.REVOKED)
 
     def _place(self, claims: Mapping[str, Any]) -> tuple[str, int]:
@@ -102,7 +91,7 @@ class StatusLists:
             raise _refused("a list that is not the issuer's", f"a list below {self._prefix}")
         return uri, index
 
-    def _kept(self, uri: str) -> Kept[StatusList]:
+    def _kept(self, uri: str) -> Kept[bytes]:
         with self._lock:
             kept = self._lists.get(uri)
             if kept is None:
@@ -112,7 +101,7 @@ class StatusLists:
                 self._lists.popitem(last=False)
             return kept
 
-    def _load(self, uri: str) -> Loaded[StatusList]:
+    def _load(self, uri: str) -> Loaded[bytes]:
         document = self._fetch(uri, LIMITS).body.strip()
         try:
             claims = patiently(lambda: self._verified(document)).claims
@@ -122,12 +111,12 @@ class StatusLists:
             raise ValueError("the status list is about another URL, or of another issuer")
         if "iat" not in claims:
             raise ValueError("the status list does not say when it was made")
-        held = StatusList(_unpack(claims.get("status_list")), claims["exp"])
+        bits = _unpack(claims.get("status_list"))
         ttl = claims.get("ttl", FRESH_FOR)
         if type(ttl) is not int or ttl <= 0:
             raise ValueError("the status list has a ttl that is no number of seconds")
-        fresh_for = min(ttl, LONGEST)
-        return Loaded(held, fresh_for, fresh_for + self._grace)
+        fresh_for = max(min(ttl, claims["exp"] - self._now(), LONGEST), SHORTEST)
+        return Loaded(bits, fresh_for, fresh_for + self._grace)
 
     def _verified(self, document: bytes) -> jwt.VerifiedClaims:
         return self._keys.verify(

@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 from app.errors import Finding, Reason
 from app.jose import jwt
 from app.jose.jwks import VerificationKeys
+from app.resource.certificate import Presented
 from app.resource.keys import IssuerKeys
 from app.resource.status import StatusLists
 
@@ -29,8 +30,10 @@ _MALFORMED: Final = Reason.REQUEST_MALFORMED
 class Tokens(Protocol):
     """A way to learn whether a token is genuine and what it says."""
 
-    def claims(self, token: bytes) -> Mapping[str, Any]:
+    def claims(self, token: bytes, presented: Presented) -> Mapping[str, Any]:
         """What a genuine token for this audience says.
+
+        The binding is not judged by it. `presented` is there to be told to who asks elsewhere.
 
         Raises:
             InvalidToken: it is not one.
@@ -68,7 +71,7 @@ class SignedTokens:
             OrderedDict()
         )
 
-    def claims(self, token: bytes) -> Mapping[str, Any]:
+    def claims(self, token: bytes, presented: Presented) -> Mapping[str, Any]:  # noqa: ARG002  # see `Tokens`
         """As `Tokens.claims`."""
         if len(token) > jwt.MAX_TOKEN:  # before it is hashed
             raise jwt.oversized(len(token))

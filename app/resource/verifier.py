@@ -28,13 +28,14 @@ from app.resource.challenge import (
     NoToken,
     Unavailable,
 )
-from app.resource.decision import OnDecision, Record, Verdict, log
+from app.resource.decision import LOGGER, OnDecision, Record, Verdict, log
 from app.resource.kept import OutOfReach, patiently, patiently_async
 from app.resource.status import StatusLists
 from app.resource.tokens import SignedTokens, Tokens
 
-STATUS_GRACE = 300
-"""Seconds that a status list is used beyond its time while the issuer is out of reach."""
+STATUS_GRACE = 60
+"""Seconds that a status list is used beyond its time while the issuer is out of reach: enough for
+its restart, and at worst as much again as a list's usual time."""
 
 
 class Verifier:
@@ -110,7 +111,7 @@ class Verifier:
         try:
             return patiently(lambda: self._judge(sent, presented, needed))
         except OutOfReach as error:
-            raise self._unavailable(presented) from error
+            raise self._unavailable(presented, error) from error
 
     async def verify_async(
         self, sent: Sent, presented: Presented, scopes: Iterable[str] = ()
@@ -125,7 +126,7 @@ class Verifier:
         try:
             return await patiently_async(lambda: self._judge(sent, presented, needed))
         except OutOfReach as error:
-            raise self._unavailable(presented) from error
+            raise self._unavailable(presented, error) from error
 
     def require(self, accepted: Accepted, scopes: Iterable[str]) -> None:
         """For what one part of the resource wants beyond the rest.
@@ -150,7 +151,7 @@ class Verifier:
         facts: Facts | None = None
         add = self._record.add
         try:
-            claims = self._tokens.claims(bearer.token(sent))
+            claims = self._tokens.claims(bearer.token(sent), presented)
             facts = Facts.of(claims)
             bound = self._require_holder(facts, presented, needed)
             self._tokens.require_live(claims)
@@ -160,11 +161,17 @@ class Verifier:
             decision = add(Verdict.INVALID, "token place", presented, None)
             raise InvalidRequest(decision) from None
         except TokenRefused as error:
-            decision = add(Verdict.INVALID, error.finding.check, presented, facts)
+            verdict = _OF_REASON.get(error.finding.reason, Verdict.INVALID)
+            decision = add(verdict, error.finding.check, presented, facts)
             raise InvalidToken(decision, needed) from error
         self._require_scopes(facts, presented, needed)
-        verdict = Verdict.HOLDER if bound else Verdict.UNBOUND
-        add(verdict, "all checks", presented, facts, accepted=True)
+        add(
+            Verdict.HOLDER if bound else Verdict.UNBOUND,
+            "all checks",
+            presented,
+            facts,
+            accepted=True,
+        )
         return Accepted(facts, presented, bound)
 
     def _require_holder(self, facts: Facts, presented: Presented, needed: tuple[str, ...]) -> bool:
@@ -187,15 +194,24 @@ class Verifier:
             decision = self._record.add(Verdict.INSUFFICIENT_SCOPE, "scope", presented, facts)
             raise InsufficientScope(decision, needed)
 
-    def _unavailable(self, presented: Presented) -> Unavailable:
+    def _unavailable(self, presented: Presented, error: OutOfReach) -> Unavailable:
+        LOGGER.warning("the authorization server is out of reach: %a", str(error))
         return Unavailable(
             self._record.add(Verdict.UNAVAILABLE, "issuer out of reach", presented, None)
         )
 
 
+_OF_REASON: dict[Reason | None, Verdict] = {
+    Reason.BINDING_MISMATCH: Verdict.OTHER_CERTIFICATE,
+    Reason.NO_CERTIFICATE: Verdict.NO_CERTIFICATE,
+}
+"""Where the authorization server itself compared (`app.resource.introspection`)."""
+
+
 def _verdict(confirmation: Mapping[str, Any], presented: Presented) -> Verdict:
     """Why `mtls.compare` refused."""
-    if set(confirmation) != {mtls.CONFIRMATION}:
+    thumbprint = confirmation.get(mtls.CONFIRMATION)
+    if set(confirmation) != {mtls.CONFIRMATION} or not isinstance(thumbprint, str):
         return Verdict.INVALID  # bound, but in a way that cannot be checked here
     if presented.thumbprint is None:
         return Verdict.NO_CERTIFICATE

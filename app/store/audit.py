@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, select
 
-from app.audit import Event, canonical
+from app.audit import CertificateDenied, Event, canonical
 from app.clock import now_ms
 from app.store.engine import insert_rows, lock_admin_stream
 from app.store.tables import audit
@@ -141,6 +141,14 @@ def find_ref(conn: Connection, ref: str) -> AuditRow | None:
     """The entry an `error_ref` points to."""
     found = _rows(conn, select(audit).where(audit.c.ref == ref))
     return found[0] if found else None
+
+
+def denials(conn: Connection) -> Sequence[str]:
+    """The body of each entry that put something on the deny-list, oldest first."""
+    query = select(audit.c.body).where(
+        audit.c.writer == ADMIN, audit.c.event == CertificateDenied.name
+    )
+    return conn.execute(query.order_by(audit.c.seq)).scalars().all()
 
 
 def search(

@@ -103,12 +103,27 @@ def retire(conn: Connection, client_id: str, digest: str, at: int) -> bool:
     return conn.execute(query.values(state="retired", retired_at=at)).rowcount > 0
 
 
-def retire_at(conn: Connection, client_id: str, digest: str, at: int | None) -> bool:
+def retire_at(
+    conn: Connection,
+    client_id: str,
+    digest: str,
+    at: int | None,
+    *,
+    now: int,
+    postpone: bool = False,
+) -> bool:
     """It will stop counting by itself at this time (None: it will not).
 
-    False when the client has no such active credential.
+    False when the client has no such active credential, one whose announced time came before `now`,
+    for what is retired stays so; and, unless it is to `postpone`, one announced for an earlier time.
     """
-    query = update(credentials).where(_named(client_id, digest), credentials.c.state == "active")
+    announced = credentials.c.retire_at
+    counting = announced.is_(None) | (announced > now)
+    query = update(credentials).where(
+        _named(client_id, digest), credentials.c.state == "active", counting
+    )
+    if not postpone:
+        query = query.where(announced.is_(None) | (False if at is None else announced >= at))
     return conn.execute(query.values(retire_at=at)).rowcount > 0
 
 
@@ -125,12 +140,31 @@ def revoke(conn: Connection, client_id: str, digest: str, at: int) -> bool:
     return conn.execute(query.values(values)).rowcount > 0
 
 
-def set_custody(
-    conn: Connection, client_id: str, digest: str, custody: Custody, owner: str
+def label(
+    conn: Connection,
+    client_id: str,
+    digest: str,
+    *,
+    custody: Custody | None = None,
+    owner: str | None = None,
+    tenant: str | None = None,
+    risk: str | None = None,
+    resource_class: str | None = None,
 ) -> bool:
-    """Note who answers for the private key and where it is kept; False when there is none such."""
+    """Note who answers for the private key, where it is kept, and its boundary labels.
+
+    What is None stays. False when the client has no such credential.
+    """
+    given = {
+        "custody": custody,
+        "owner": owner,
+        "tenant": tenant,
+        "risk": risk,
+        "resource_class": resource_class,
+    }
+    values = {name: value for name, value in given.items() if value is not None}
     query = update(credentials).where(_named(client_id, digest))
-    return conn.execute(query.values(custody=custody, owner=owner)).rowcount > 0
+    return conn.execute(query.values(values)).rowcount > 0
 
 
 def _named(client_id: str, digest: str) -> ColumnElement[bool]:

@@ -39,8 +39,10 @@ class CrlRow:
 def replace_crl(conn: Connection, row: CrlRow, der: bytes) -> bool:
     """Make this the list of its trust set, CA and partition; True also when it was that already.
 
-    False, and nothing changed, when the stored one has a higher number or a later `this_update`;
-    a list without number is older than one with. One statement decides, whoever else replaces.
+    False, and nothing changed, when the stored one has a higher number, or the same and a later
+    `this_update`: the number alone says which of two is newer (RFC 5280 section 5.2.3), for a CA's
+    clock may be set back. A list without number is older than one with. One statement decides, whoever
+    else replaces.
     Raises `ValueError` for a number that is not canonical decimal, and
     `sqlalchemy.exc.IntegrityError` for an unknown set.
     """
@@ -48,7 +50,10 @@ def replace_crl(conn: Connection, row: CrlRow, der: bytes) -> bool:
         raise ValueError("a CRL number is written in decimal without leading zeros")
     allow_time(conn, _TRANSFER)
     stored = trust_crls.c
-    not_older = at_most(stored.number, row.number) & (stored.this_update <= row.this_update)
+    same = stored.number == row.number
+    not_older = at_most(stored.number, row.number) & (
+        ~same | (stored.this_update <= row.this_update)
+    )
     return insert_or_replace(conn, trust_crls, {**asdict(row), "der": der}, not_older)
 
 

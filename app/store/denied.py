@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, select, update
 
 from app.store.engine import insert_if_absent
 from app.store.tables import denied
@@ -24,6 +24,9 @@ class DeniedRow:
     reason: str
     actor: str
     created_at: int
+    tbs_sha256: str = ""
+    """Of a thumbprint's certificate, as far as it was known: the same content under another
+    signature is denied with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,8 @@ class Denied:
     """As `spki_sha256`."""
     issuer_serials: frozenset[str] = frozenset()
     """As `issuer_serial` writes them."""
+    contents: frozenset[str] = frozenset()
+    """As `tbs_sha256`, of the certificates denied by their thumbprint."""
 
 
 def issuer_serial(issuer: str, serial: str) -> str:
@@ -42,10 +47,28 @@ def issuer_serial(issuer: str, serial: str) -> str:
     return f"{serial} {issuer}"
 
 
-def deny(conn: Connection, kind: Kind, value: str, *, reason: str, actor: str, at: int) -> bool:
-    """Refuse it from this commit on; False when it is denied already."""
+def deny(
+    conn: Connection,
+    kind: Kind,
+    value: str,
+    *,
+    reason: str,
+    actor: str,
+    at: int,
+    tbs_sha256: str = "",
+) -> bool:
+    """Refuse it from this commit on; False when it is denied already.
+
+    A `tbs_sha256` that was not known before is added to the entry.
+    """
     values = {"kind": kind, "value": value, "reason": reason, "actor": actor, "created_at": at}
-    return insert_if_absent(conn, denied, values)
+    if insert_if_absent(conn, denied, {**values, "tbs_sha256": tbs_sha256}):
+        return True
+    if not tbs_sha256:
+        return False
+    entry = denied.c
+    unknown = (entry.kind == kind) & (entry.value == value) & (entry.tbs_sha256 == "")
+    return conn.execute(update(denied).where(unknown).values(tbs_sha256=tbs_sha256)).rowcount == 1
 
 
 def allow(conn: Connection, kind: Kind, value: str) -> bool:
@@ -63,10 +86,15 @@ def listed(conn: Connection) -> Sequence[DeniedRow]:
 def snapshot(conn: Connection) -> Denied:
     """The whole list for the registry."""
     values: dict[str, list[str]] = {"thumbprint": [], "spki": [], "issuer_serial": []}
-    for kind, value in conn.execute(select(denied.c.kind, denied.c.value)):
+    contents = []
+    for kind, value, tbs in conn.execute(
+        select(denied.c.kind, denied.c.value, denied.c.tbs_sha256)
+    ):
         values[kind].append(value)
+        contents.append(tbs)
     return Denied(
         frozenset(values["thumbprint"]),
         frozenset(values["spki"]),
         frozenset(values["issuer_serial"]),
+        frozenset(filter(None, contents)),
     )

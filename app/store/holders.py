@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, except_, select
 
-from app.store.engine import insert_if_absent, lock_holders
+from app.store.engine import insert_or_replace, lock_holders
 from app.store.tables import certificate_uses, clients, credentials, key_holders
 
 
@@ -18,12 +18,23 @@ class HolderRow:
     tenant: str
     first_seen: int
     """When it claimed the key, or a moment later: of two holders never the same (see `claim`)."""
+    proven: bool = True
+    """Whether it ever showed that it has the key; else anybody may have named it."""
 
 
 def claim(
-    conn: Connection, spki_sha256: str, client_id: str, tenant: str, at: int
+    conn: Connection,
+    spki_sha256: str,
+    client_id: str,
+    tenant: str,
+    at: int,
+    *,
+    proven: bool = True,
 ) -> Sequence[HolderRow]:
     """Enter the client among the key's holders; all of them, the first first.
+
+    Who proved to have the key comes before all who did not: a claim that is not `proven`, such as
+    the registration of a public key, yields to the first proof. A claim is proven once, then.
 
     Of two that claim one key at once, the later one sees the earlier: whoever claims waits until
     other claims are committed or rolled back, and is entered as later than every holder there is,
@@ -33,16 +44,19 @@ def claim(
     """
     lock_holders(conn)
     earlier = of_key(conn, spki_sha256)
-    if earlier:
-        at = max(at, earlier[-1].first_seen + 1)
-    values = {
-        "spki_sha256": spki_sha256,
-        "client_id": client_id,
-        "tenant": tenant,
-        "first_seen": at,
-    }
-    insert_if_absent(conn, key_holders, values)
+    if among(client_id, earlier, proven=proven):
+        return earlier
+    at = max([at, *(row.first_seen + 1 for row in earlier)])
+    own = {"spki_sha256": spki_sha256, "client_id": client_id}
+    values = {**own, "tenant": tenant, "first_seen": at, "proven": proven}
+    # Only a claim without proof is there already, if any.
+    insert_or_replace(conn, key_holders, values, key_holders.c.proven.is_(False))
     return of_key(conn, spki_sha256)
+
+
+def among(client_id: str, rows: Sequence[HolderRow], *, proven: bool = True) -> bool:
+    """Whether the client is one of these holders, with a claim that is `proven` where it must be."""
+    return any(row.client_id == client_id and (row.proven or not proven) for row in rows)
 
 
 def claim_if_registered(
@@ -57,8 +71,15 @@ def claim_if_registered(
 def of_key(conn: Connection, spki_sha256: str) -> Sequence[HolderRow]:
     """The key's holders, the first first."""
     query = select(key_holders).where(key_holders.c.spki_sha256 == spki_sha256)
-    query = query.order_by(key_holders.c.first_seen, key_holders.c.client_id)
+    held = key_holders.c
+    query = query.order_by(held.proven.desc(), held.first_seen, held.client_id)
     return [HolderRow(**row) for row in conn.execute(query).mappings()]
+
+
+def of_client(conn: Connection, client_id: str) -> Sequence[str]:
+    """The keys that the client holds, whether it ever got a token with them or not."""
+    query = select(key_holders.c.spki_sha256).where(key_holders.c.client_id == client_id)
+    return list(conn.scalars(query.order_by(key_holders.c.spki_sha256)))
 
 
 def release(conn: Connection, spki_sha256: str, client_id: str) -> bool:

@@ -27,6 +27,13 @@ from app.store.status_lists import StatusListRow
 from app.store.tokens import TokenRow
 from app.store.uses import CertificateUse, Served
 
+_RETAKEN = 32
+"""Most decisions that are taken again while the database is locked to others: some 5 ms of processor
+time each where strangers chose the certificates. More are taken again before, without a lock."""
+
+_AHEAD = 3
+"""How often that is tried in a row while the registry keeps changing."""
+
 _REMEMBERED = 50_000
 """Triples of client, certificate and resource, of some 200 bytes."""
 
@@ -144,8 +151,17 @@ class Journal(Generic[R, D]):
             raise
 
     def _commit(self, batch: list[_Waiting[R, D]]) -> None:
+        for most in (*[_RETAKEN] * _AHEAD, len(batch)):
+            if self._write(batch, most):
+                return
+            _take_all(batch, self._snapshots.current)
+
+    def _write(self, batch: list[_Waiting[R, D]], most: int) -> bool:
+        """Commit what stands. False, and nothing written, where over `most` would be taken again."""
         with self._db.begin() as conn:
             lock_registry(conn, exclusive=False)
+            if not self._is_near(conn, batch, most):
+                return False
             kept = self._decide_again(conn, batch)
             opened = self._open_lists(conn, kept)
             tokens.insert_many(conn, [w.decision.token for w in kept if w.decision.token])
@@ -162,6 +178,7 @@ class Journal(Generic[R, D]):
             self._served.clear()
         self._served |= served
         self._lists |= opened
+        return True
 
     def _open_lists(self, conn: Connection, batch: Iterable[_Waiting[R, D]]) -> set[str]:
         """Record the status lists that this batch is the first to use; their ids."""
@@ -171,24 +188,37 @@ class Journal(Generic[R, D]):
             status_lists.put(conn, rows[list_id])
         return opened
 
+    def _is_near(self, conn: Connection, batch: list[_Waiting[R, D]], most: int) -> bool:
+        """Whether few decisions are of another version; else that in force is made the snapshot."""
+        if len(batch) <= most:
+            return True
+        in_force = version(conn)
+        old = [one for one in batch if one.error is None and one.version != in_force]
+        if len(old) <= most:
+            return True
+        if self._snapshots.current.version != in_force:
+            self._snapshots.load_in(conn)
+        return False
+
     def _decide_again(self, conn: Connection, batch: list[_Waiting[R, D]]) -> list[_Waiting[R, D]]:
         """Take again each decision made on another version; what still stands."""
         in_force = version(conn)
         if in_force != self._in_force:
             self._in_force = in_force
             self._served.clear()  # a client may have been removed, and its uses with it
-        if all(waiting.version == in_force for waiting in batch):
-            return batch
-        fresh = self._snapshots.current
-        if fresh.version != in_force:
-            fresh = self._snapshots.load_in(conn)
-        kept = []
-        for waiting in batch:
-            if waiting.version != in_force:
-                try:
-                    waiting.take(fresh)
-                except Exception as error:  # noqa: BLE001 -- it belongs to this caller alone
-                    waiting.error = error
-                    continue
-            kept.append(waiting)
-        return kept
+        if any(waiting.version != in_force for waiting in batch):
+            fresh = self._snapshots.current
+            if fresh.version != in_force:
+                fresh = self._snapshots.load_in(conn)
+            _take_all(batch, fresh)
+        return [waiting for waiting in batch if waiting.error is None]
+
+
+def _take_all(batch: Iterable[_Waiting[R, D]], registry: R) -> None:
+    """Take each decision made on another version again on this one."""
+    for waiting in batch:
+        if waiting.error is None and waiting.version != registry.version:
+            try:
+                waiting.take(registry)
+            except Exception as error:  # noqa: BLE001 -- it belongs to this caller alone
+                waiting.error = error

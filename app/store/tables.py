@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     text,
+    true,
 )
 
 metadata = MetaData(
@@ -224,6 +226,7 @@ denied = Table(
     Column("reason", Text, nullable=False, doc="for people; may be empty"),
     Column("actor", Text, nullable=False, doc="operating-system account that denied it"),
     Column("created_at", BigInteger, nullable=False, doc="refused since"),
+    _given("tbs_sha256", Text, "", "of a thumbprint's certificate, the part its CA signed"),
     CheckConstraint("kind IN ('thumbprint', 'spki', 'issuer_serial')", name="kind"),
 )
 
@@ -328,6 +331,7 @@ certificate_uses = Table(
     Column("first_used", BigInteger, nullable=False, doc="first success"),
     Column("last_used", BigInteger, nullable=False, doc="last success"),
     Column("uses", BigInteger, nullable=False, doc="how many successes"),
+    _given("tbs_sha256", Text, "", "of the part that its CA signed; empty: not known"),
     # No further index: each column behind one would make every use touch it, or a search walk it
     # row by row all the same; a hundred thousand rows are read in some 50 ms.
 )
@@ -362,7 +366,14 @@ key_holders = Table(
         doc="who has registered or used it",
     ),
     Column("tenant", Text, nullable=False, doc="the client's, kept equal to it"),
-    Column("first_seen", BigInteger, nullable=False, doc="claimed at"),
+    Column("first_seen", BigInteger, nullable=False, doc="claimed at; proven: at the proof"),
+    Column(
+        "proven",
+        Boolean,
+        nullable=False,
+        server_default=true(),
+        doc="whether the key was used, or signed the certificate registered",
+    ),
     Index("ix_key_holders_client", "client_id"),  # for the cascade
 )
 

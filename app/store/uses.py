@@ -10,13 +10,15 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, delete, exists, select, tuple_
+from sqlalchemy import Connection, Select, delete, exists, or_, select, tuple_
 
 from app.store.engine import upsert_rows
 from app.store.tables import certificate_days as days_table
 from app.store.tables import certificate_resources, certificate_uses, clients, expiry_notices
 
 DAY = 86_400
+QUIET = 14 * DAY
+"""Seconds without use, while a newer one is used, after which nobody is taken to hold it any more."""
 
 
 class CertificateUse(NamedTuple):
@@ -34,6 +36,8 @@ class CertificateUse(NamedTuple):
     at: int
     resource: str | None = None
     """What it got a token for, if it did."""
+    tbs_sha256: str = ""
+    """Of the part of it that its CA signed; empty: not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +56,7 @@ class UseRow:
     first_used: int
     last_used: int
     uses: int
+    tbs_sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +71,7 @@ class DayRow:
 
 # In the update, names without a table are the stored row's.
 _LATER = "last_used = CASE WHEN excluded.last_used > {0}.last_used THEN excluded.last_used ELSE {0}.last_used END"
-_USES = f"{_LATER}, trust_set = excluded.trust_set, uses = {{0}}.uses + excluded.uses"
+_USES = f"{_LATER}, trust_set = excluded.trust_set, tbs_sha256 = excluded.tbs_sha256, uses = {{0}}.uses + excluded.uses"
 _DAYS = "uses = {0}.uses + excluded.uses"
 
 
@@ -88,7 +93,7 @@ def record(
         client_id, thumbprint, at = use.client_id, use.thumbprint, use.at
         known = certificates.get((client_id, thumbprint))
         if known is None:
-            certificates[client_id, thumbprint] = [*use[:9], at, at, 1]
+            certificates[client_id, thumbprint] = [*use[:9], at, at, 1, use.tbs_sha256]
         else:
             known[8] = use.trust_set
             known[9] = min(known[9], at)
@@ -115,6 +120,11 @@ def of_client(conn: Connection, client_id: str) -> Sequence[UseRow]:
     return _found(conn, select(certificate_uses).where(certificate_uses.c.client_id == client_id))
 
 
+def in_date(conn: Connection, now: int) -> Sequence[UseRow]:
+    """Every client's certificates that have not ended, the last used first."""
+    return _found(conn, select(certificate_uses).where(certificate_uses.c.not_after > now))
+
+
 def by_thumbprint(conn: Connection, thumbprint: str) -> Sequence[UseRow]:
     """Every client that used this certificate, the last first."""
     return _found(conn, select(certificate_uses).where(certificate_uses.c.thumbprint == thumbprint))
@@ -123,6 +133,12 @@ def by_thumbprint(conn: Connection, thumbprint: str) -> Sequence[UseRow]:
 def by_key(conn: Connection, spki_sha256: str) -> Sequence[UseRow]:
     """Every use of any certificate with this key, the last first."""
     query = select(certificate_uses).where(certificate_uses.c.spki_sha256 == spki_sha256)
+    return _found(conn, query)
+
+
+def by_content(conn: Connection, tbs_sha256: str) -> Sequence[UseRow]:
+    """Every use of this certificate, also with another signature over the same, the last first."""
+    query = select(certificate_uses).where(certificate_uses.c.tbs_sha256 == tbs_sha256)
     return _found(conn, query)
 
 
@@ -137,8 +153,9 @@ def by_serial(conn: Connection, issuer: str, serial: str) -> Sequence[UseRow]:
 def expiring(conn: Connection, before: int) -> Sequence[UseRow]:
     """The certificates that end before this moment (or have ended) and were not replaced.
 
-    Replaced means: after its last use the client was seen with one that is good beyond the moment.
-    Of registered, enabled clients; the first to end first.
+    Replaced means: the client was seen with one that is good beyond the moment, and since that one
+    appeared this one was not used, or not for `QUIET`. Of registered, enabled clients; the first to
+    end first.
     """
     old = certificate_uses.alias("old")
     new = certificate_uses.alias("new")
@@ -146,6 +163,10 @@ def expiring(conn: Connection, before: int) -> Sequence[UseRow]:
         new.c.client_id == old.c.client_id,
         new.c.not_after >= before,
         new.c.last_used >= old.c.last_used,
+        or_(
+            new.c.first_used >= old.c.last_used,
+            new.c.last_used >= old.c.last_used + QUIET,
+        ),
     )
     enabled = exists().where(
         clients.c.client_id == old.c.client_id, clients.c.disabled_at.is_(None)
@@ -155,9 +176,39 @@ def expiring(conn: Connection, before: int) -> Sequence[UseRow]:
     return [UseRow(**row) for row in rows]
 
 
-def by_issuer(conn: Connection, issuer: str) -> Sequence[UseRow]:
-    """Every use of a certificate that bears this name (RFC 4514) as its issuer's, the last first."""
-    return _found(conn, select(certificate_uses).where(certificate_uses.c.issuer == issuer))
+def by_issuer(
+    conn: Connection, issuer: str, *, since: int, trust_set: str | None = None
+) -> Sequence[UseRow]:
+    """Uses since then of certificates that bear this name (RFC 4514) as their issuer's, the last first.
+
+    With `trust_set` only those that it vouched for last.
+    """
+    use = certificate_uses.c
+    query = select(certificate_uses).where(use.issuer == issuer, use.last_used >= since)
+    if trust_set is not None:
+        query = query.where(use.trust_set == trust_set)
+    return _found(conn, query)
+
+
+def lasting(conn: Connection, after: int, *, count: int = 1000) -> Sequence[UseRow]:
+    """Of each enabled client's certificates that end after this moment the one used last that lasts.
+
+    Up to `count` of them, the first to end first. One that was used since, and lasts longer, takes
+    the place of another; what was used before that may still be in somebody's hands.
+    """
+    old = certificate_uses.alias("old")
+    new = certificate_uses.alias("new")
+    replaced = exists().where(
+        new.c.client_id == old.c.client_id,
+        new.c.not_after > old.c.not_after,
+        new.c.last_used >= old.c.last_used,
+    )
+    enabled = exists().where(
+        clients.c.client_id == old.c.client_id, clients.c.disabled_at.is_(None)
+    )
+    query = select(old).where(old.c.not_after > after, ~replaced, enabled)
+    rows = conn.execute(query.order_by(old.c.not_after, old.c.client_id).limit(count)).mappings()
+    return [UseRow(**row) for row in rows]
 
 
 def last_used_by_trust(

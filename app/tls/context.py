@@ -117,6 +117,14 @@ def build(certificate_file: Path, key_file: Path, *, verify: Verify = let_throug
     return context
 
 
+def end_of_certificate(context: SSL.Context) -> int:
+    """When the server's own certificate in a built context ends, seconds since the epoch."""
+    own = SSL.Connection(context, None).get_certificate(as_cryptography=True)
+    if own is None:
+        raise RuntimeError("a context without a certificate")
+    return int(own.not_valid_after_utc.timestamp())
+
+
 def _refuse_resumption(context: SSL.Context) -> None:
     """No cache, no stateless tickets (`OP_NO_TICKET`), no early data.
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import uvicorn
+from OpenSSL import SSL
 
 from app.tls import context
 from app.tls.admission import Admission
@@ -44,6 +45,10 @@ _OTHER_FILES = 256
 
 def nothing() -> None:
     """For callbacks that nobody asked for."""
+
+
+def ignored(_end: int) -> None:
+    """The same, of those that are told something."""
 
 
 class _Server(uvicorn.Server):
@@ -128,13 +133,15 @@ async def serve(
     on_started: Callable[[list[tuple[str, int]]], None],
     on_stopping: Callable[[], None],
     on_reload: Callable[[], None] = nothing,
+    on_certificate: Callable[[int], None] = ignored,
     stop: asyncio.Event | None = None,
     reuse_port: bool = False,
 ) -> None:
     """Serve until SIGTERM, SIGINT or `stop` is set; returns once all is closed.
 
     `on_started` gets the bound addresses in the order of `ports`; `on_stopping` is called before
-    anything is closed (to become "not ready"); `on_reload` after a SIGHUP. Outside a process's
+    anything is closed (to become "not ready"); `on_reload` after a SIGHUP; `on_certificate` gets the
+    end of the server certificate, seconds since the epoch, at the start and at each exchange. Outside a process's
     main thread there are no signals, only `stop`.
 
     Raises:
@@ -148,8 +155,11 @@ async def serve(
     service = Service(limits, tls, Admission(limits), Sweeper(limits))
     server = _Server(_configuration(app, service), service, lambda: on_started(addresses))
 
-    def renew(fresh: Any) -> None:
+    def renew(fresh: SSL.Context) -> None:
         service.context = fresh
+        on_certificate(context.end_of_certificate(fresh))
+
+    renew(tls)
 
     certificate = ServerCertificate(certificate_file, key_file, renew)
 

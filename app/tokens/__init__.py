@@ -1,1 +1,1 @@
-"""What we give: the decision to issue, and the one way from it to a token."""
+"""What we give: the one way from a decision to a token, and what is said of it afterwards."""

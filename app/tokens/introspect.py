@@ -99,7 +99,7 @@ class Presented:
 def present(caller: AuthenticatedClient, row: TokenRow, observed: Observed, now: int) -> Presented:
     """The verdict on a good token, and what is written down of it."""
     seen = observed.evidence
-    verdict, reason = _verdict(row.thumbprint, seen.thumbprint if seen else None)
+    verdict, reason = verdict_on(row.thumbprint, seen.thumbprint if seen else None)
     event = TokenPresented(
         decision="accepted" if reason is None else "refused",
         reason=reason.value if reason else None,
@@ -116,7 +116,8 @@ def present(caller: AuthenticatedClient, row: TokenRow, observed: Observed, now:
     return Presented(event, use, verdict)
 
 
-def _verdict(bound_to: str, seen: str | None) -> tuple[Verdict, Reason | None]:
+def verdict_on(bound_to: str, seen: str | None) -> tuple[Verdict, Reason | None]:
+    """How somebody with the certificate `seen` stands to a token, by thumbprints; None: no certificate."""
     try:
         BINDINGS[mtls.CONFIRMATION].compare({mtls.CONFIRMATION: bound_to}, seen)
     except Refused as refused:

@@ -147,6 +147,7 @@ def use_of(
         trusted.trust_set,
         at,
         resource,
+        facts.tbs_sha256,
     )
 
 

@@ -1,6 +1,9 @@
-"""Boundary labels on each credential, and what OCSP responders said is revoked.
+"""Boundary labels on each credential, what OCSP responders said is revoked, and whose a certificate is.
 
-Only adds: the labels have a default, so that processes of the release before go on writing while
+Denied and seen certificates are also known by what their CA signed, and of who holds a key it is
+known whether that was ever proven.
+
+Only adds: every column has a default, so that processes of the release before go on writing while
 this runs and after. The way back loses the labels and what was learned from responders, who are
 asked again.
 """
@@ -13,6 +16,7 @@ down_revision: str | None = "0002"
 branch_labels: str | None = None
 depends_on: str | None = None
 
+TBS = ("denied", "certificate_uses")
 LABELS = ("tenant", "risk", "resource_class")
 
 
@@ -22,6 +26,15 @@ def upgrade() -> None:
             "credentials",
             sa.Column(label, sa.Text(), nullable=False, server_default=sa.text("''")),
         )
+    for table in TBS:
+        op.add_column(
+            table,
+            sa.Column("tbs_sha256", sa.Text(), nullable=False, server_default=sa.text("''")),
+        )
+    op.add_column(
+        "key_holders",
+        sa.Column("proven", sa.Boolean(), nullable=False, server_default=sa.true()),
+    )
     op.create_table(
         "ocsp_revoked",
         sa.Column("trust_set", sa.Text(), nullable=False),
@@ -41,5 +54,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("ocsp_revoked")
+    op.drop_column("key_holders", "proven")
+    for table in TBS:
+        op.drop_column(table, "tbs_sha256")
     for label in LABELS:
         op.drop_column("credentials", label)

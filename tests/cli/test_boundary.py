@@ -1,5 +1,6 @@
 """One key, one boundary: registering, labelling and listing what is shared; changing a client."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def test_inside_a_tenant_it_is_reported(home: Path, shared: Path) -> None:
     """Within one tenant sharing is allowed and said; moving one of the two away is refused."""
     added = done(home, "client", "add", "b", *METHOD, "--cert", str(shared), "--tenant", "acme")
     assert added["shares_keys_with"] == ["a"]
-    assert "shared key" in call(home, "audit", "sprawl").out
+    assert "shared certificate" in call(home, "audit", "sprawl").out
     for client_id in ("a", "b"):
         error = refused(home, "client", "label", client_id, "--tenant", "beta")
         assert "boundary_violation" in error["message"]
@@ -92,6 +93,36 @@ def test_sprawl_is_empty_then_not(home: Path, stage: Stage, shared: Path) -> Non
     assert [one["clients"] for one in outcome.json["shared_keys"]] == [["a", "b"]]
     assert [one["client_id"] for one in outcome.json["wide"]] == ["bot"]
     assert call(home, "audit", "sprawl", "--resources", "0").code == 1
+
+
+def test_sprawl_ends_when_it_is_mended(home: Path, stage: Stage, shared: Path) -> None:
+    """A certificate that all but one retired, or that was revoked, is shared no more, used or not."""
+    done(home, "client", "add", "b", *METHOD, "--cert", str(shared), "--tenant", "acme")
+    for client_id in ("a", "b"):
+        assert stage.token(stage.peer(shared.stem), client_id=client_id).status == 200
+    out = call(home, "audit", "sprawl").out
+    assert out.count("✘") == 1, "a certificate, and not its key once more"
+    assert f"subject: CN={shared.stem}\n" in out
+    assert "revoke cert" in out
+    digest = done(home, "revoke", "cert", str(shared))["value"]
+    assert done(home, "audit", "sprawl", "--resources", "9")["shared_certificates"] == []
+    done(home, "revoke", "undo", digest)
+    assert call(home, "audit", "sprawl").code == 1
+    own = issue(home / "certs", "own", self_signed=True)
+    done(home, "client", "cert", "add", "b", str(own))
+    done(home, "client", "cert", "retire", "b", str(shared))
+    found = done(home, "audit", "sprawl")
+    assert (found["shared_certificates"], found["shared_keys"]) == ([], [])
+
+
+def test_the_trail_shows_dates_and_no_internals(home: Path, stage: Stage) -> None:
+    """What is not known is left out, and a moment stands as people write it."""
+    assert stage.token(stage.bot).status == 200
+    done(home, "revoke", "cert", str(home / "certs/bot.crt"), "--key")
+    out = call(home, "audit", "tail", "-n", "1").out
+    assert "certificate.denied" in out
+    assert "None" not in out
+    assert re.search(r"tokens until: 20\d\d-\d\d-\d\dT", out)
 
 
 def test_trust_sets_of_a_client_are_replaced(home: Path) -> None:

@@ -286,3 +286,28 @@ def test_a_key_has_one_name(home: Path, tmp_path: Path) -> None:
     ]
     findings = done(home, "doctor", "cert", cert, "--client", "own")["findings"]
     assert f"registered public key, {digest}" in [one["seen"] for one in findings]
+
+
+def test_the_trust_set_that_was_forgotten(home: Path, tmp_path: Path) -> None:
+    """A client added without the set of its CA: the warning has the command that gives it the set."""
+    elsewhere = tmp_path / "elsewhere"
+    done(home, "trust", "add", "initech", done(elsewhere, "ca", "init")["certificate"])
+    cert = done(elsewhere, "ca", "issue", "app", "--san-uri", "spiffe://dev.local/app")
+    outcome = call(home, "client", "add", "app", "--cert", cert["certificate"])
+    assert outcome.code == 0
+    assert "! chain: issuer_unknown" in outcome.out
+    assert "certbound client trust app default initech" in outcome.out.replace(
+        f" --home {home}", ""
+    )
+    assert "see whether it works then:" in outcome.out
+    assert "see that it works:" not in outcome.out
+
+
+def test_a_resource_that_must_be_named(home: Path) -> None:
+    """A client without the default resource is told how its requests name one."""
+    done(home, "resource", "add", "https://own.example", "--scope", "read")
+    resource = ("--resource", "https://own.example", "--scope", "read")
+    out = call(home, "client", "add", "own", "--san-uri", "urn:own", *resource).out
+    assert "· it must name its resource: --resource https://own.example" in out
+    out = call(home, "client", "add", "other", "--san-uri", "urn:other").out
+    assert "must name" not in out

@@ -65,6 +65,8 @@ def test_who_still_uses_the_old_one(home: Path, stage: Stage, monkeypatch: Any) 
     assert stage.token(stage.bot).status == 200
     out = call(home, "client", "cert", "list", "bot").out
     assert f"still used beside a newer one: {stage.bot.thumbprint}" in out
+    done(home, "revoke", "cert", stage.bot.thumbprint)
+    assert "still used" not in call(home, "client", "cert", "list", "bot").out
 
 
 def test_states_follow_their_dates(home: Path, stage: Stage, own: Path) -> None:
@@ -88,6 +90,21 @@ def test_states_follow_their_dates(home: Path, stage: Stage, own: Path) -> None:
     assert stage.token(stage.peer("own"), client_id="own").status == 401
 
 
+def test_a_retirement_is_tried_first(home: Path, stage: Stage, own: Path) -> None:
+    """Retired is for good: the dry run says that it is in use and the last one, and changes nothing."""
+    retire = ("client", "cert", "retire", "own", str(own))
+    outcome = call(home, *retire, "--dry-run")
+    assert outcome.code == 0
+    for text in ("would retire, for good", "it was in use", "none is left", "cert add own NEWCERT"):
+        assert text in outcome.out
+    before = done(home, "audit", "tail", "-n", "1")["entries"]
+    assert done(home, *retire, "--dry-run")["dry_run"] is True
+    assert done(home, "audit", "tail", "-n", "1")["entries"] == before
+    assert stage.token(stage.peer("own"), client_id="own").status == 200
+    assert "cert add own NEWCERT" in call(home, *retire).out
+    assert stage.token(stage.peer("own"), client_id="own").status == 401
+
+
 def test_a_planned_retirement_happens_by_itself(
     home: Path, stage: Stage, own: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,6 +115,30 @@ def test_a_planned_retirement_happens_by_itself(
     monkeypatch.setattr(clock, "now", lambda: at)
     assert stage.token(stage.peer("own"), client_id="own").status == 401
     assert [one["state"] for one in _listed(home, "own")] == ["retired"]
+
+
+def test_what_its_time_retired_stays_retired(
+    home: Path, stage: Stage, own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No later command lets a certificate count again after the time it was announced to stop."""
+    at = now() + 100
+    done(home, "client", "cert", "retire", "own", str(own), "--at", iso(at))
+    monkeypatch.setattr(clock, "now", lambda: at)
+    later = ("client", "cert", "retire", "own", str(own), "--at", iso(at + 3600))
+    for words in (later, (*later, "--postpone")):
+        assert "no active certificate" in refused(home, *words)["message"]
+    assert stage.token(stage.peer("own"), client_id="own").status == 401
+    assert [one["state"] for one in _listed(home, "own")] == ["retired"]
+
+
+def test_an_announced_end_is_put_off_on_purpose_only(home: Path, own: Path) -> None:
+    """Earlier is taken as it is; later needs its own word, so that no script does it unawares."""
+    at = now() + 1000
+    retire = ("client", "cert", "retire", "own", str(own), "--at")
+    done(home, *retire, iso(at))
+    assert "--postpone" in refused(home, *retire, iso(at + 60))["do_this"]
+    assert done(home, *retire, iso(at - 60))["retire_at"] == at - 60
+    assert done(home, *retire, iso(at + 60), "--postpone")["retire_at"] == at + 60
 
 
 def test_terms_that_leave_no_time(home: Path, own: Path) -> None:
@@ -151,14 +192,21 @@ def test_what_was_replaced_does_not_expire(home: Path, stage: Stage) -> None:
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("7d", 604_800), ("12h", 43_200), ("30m", 1800), ("90s", 90), ("1d12h", 129_600)],
+    [
+        ("7d", 604_800),
+        ("12h", 43_200),
+        ("30m", 1800),
+        ("90s", 90),
+        ("1d12h", 129_600),
+        ("2w1d", 1_296_000),
+    ],
 )
 def test_durations(text: str, seconds: int) -> None:
     """A duration is digits with a unit, or several of them."""
     assert duration(text, "--within") == seconds
 
 
-@pytest.mark.parametrize("text", ["7", "", "d", "7w", "7 d", "-1d", "1.5h", "7D", "\u0667d"])
+@pytest.mark.parametrize("text", ["7", "", "d", "7y", "7 d", "-1d", "1.5h", "7D", "\u0667d"])
 def test_no_durations(home: Path, text: str) -> None:
     """A number without a unit, or anything else, is refused rather than guessed."""
     refused(home, "client", "cert", "expiring", f"--within={text}", code=2)

@@ -100,7 +100,7 @@ def test_before_it_was_ever_seen(home: Path, stage: Stage) -> None:
     assert outcome.code == 0
     assert "no client: is known" in outcome.out
     assert "only these very bytes" in outcome.out
-    done(home, "client", "add", "future", "--cert", str(home / "certs/future.crt"))
+    done(home, "client", "add", "future", "--san-uri", "spiffe://dev.local/future")
     assert stage.token(peer, client_id="future").status == 401
 
 
@@ -133,17 +133,59 @@ def test_undo_of_one_kind(home: Path, stage: Stage, bot: str) -> None:
     assert stage.token(stage.bot).status == 200
 
 
+@pytest.mark.parametrize("named", ["file", "thumbprint"])
+def test_undo_of_a_certificate_leaves_its_key(
+    home: Path, stage: Stage, bot: str, named: str
+) -> None:
+    """A ban of the key is an act of its own: it stays, with its reason and the way to end it too."""
+    assert stage.token(stage.bot).status == 200
+    done(home, "revoke", "cert", bot, "--reason", "one")
+    key = done(home, "revoke", "cert", bot, "--key", "--reason", "two")["value"]
+    text = bot if named == "file" else stage.bot.thumbprint
+    outcome = call(home, "revoke", "undo", text)
+    assert outcome.code == 0
+    assert f"! its key is still revoked: {key}\n    reason: two" in outcome.out
+    assert f"revoke undo {text} --key" in outcome.out
+    assert "may be used again" not in outcome.out
+    assert [one["value"] for one in done(home, "revoke", "list")["revoked"]] == [key]
+    assert stage.token(stage.bot).status == 401
+    assert done(home, "revoke", "undo", bot, "--key")["still_revoked"] == []
+    assert stage.token(stage.bot).status == 200
+
+
+def test_what_is_on_the_list_already(home: Path, stage: Stage, bot: str) -> None:
+    """A dry run of what is denied says so, promises no effect, and offers nothing to do."""
+    assert stage.token(stage.bot).status == 200
+    done(home, "revoke", "cert", bot)
+    out = call(home, "revoke", "cert", bot, "--dry-run").out
+    assert "certificate was revoked already" in out
+    assert "bot: stopped already" in out
+    assert "would be" not in out
+    assert "do it" not in out
+
+
+def test_the_list_shows_acts(home: Path, stage: Stage, bot: str) -> None:
+    """One entry for one act, with the subject and the clients it is about; programs see every row."""
+    assert stage.token(stage.bot).status == 200
+    done(home, "revoke", "cert", bot, "--reason", "lost")
+    out = call(home, "revoke", "list").out
+    assert out.count("✘") == 1
+    assert f"✘ certificate: {stage.bot.thumbprint}\n    subject: CN=bot\n    clients: bot\n" in out
+    assert "reason: lost\n" in out
+    assert len(done(home, "revoke", "list")["revoked"]) == 1
+
+
 def test_both_acts_are_audited(home: Path, stage: Stage, bot: str) -> None:
     """Who, why, whom it stopped; and who took it back. A repetition leaves no entry."""
     assert stage.token(stage.bot).status == 200
     done(home, "revoke", "cert", bot, "--reason", "lost")
     done(home, "revoke", "cert", bot, "--reason", "lost")
     done(home, "revoke", "undo", bot)
-    stopped, tokens, beside, back = (
-        one["body"] for one in done(home, "audit", "tail", "-n", "4")["entries"]
+    stopped, tokens, back = (
+        one["body"] for one in done(home, "audit", "tail", "-n", "3")["entries"]
     )
     assert (stopped["event"], back["event"]) == ("certificate.denied", "certificate.allowed")
-    assert beside["details"]["value"] == stopped["details"]["beside"]
+    assert stopped["details"]["content"] is True
     assert stopped["certificate"]["thumbprint"] == stage.bot.thumbprint
     assert stopped["details"]["note"] == "lost"
     assert (stopped["details"]["clients"], stopped["details"]["tokens"]) == (["bot"], 1)

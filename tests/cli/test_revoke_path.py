@@ -69,9 +69,9 @@ def test_a_rewritten_signature_is_no_way_round(
     assert _outcome(stage, _peer(leaf)) == 200
     thumbprint = _peer(leaf).thumbprint
     denied = done(home, "revoke", "cert", _file(home, leaf) if by == "file" else thumbprint)
-    assert denied["beside"]
+    assert denied["content"] is True
     assert [_outcome(stage, _peer(each)) for each in (leaf, twin)] == ["revoked", "revoked"]
-    assert len(done(home, "revoke", "undo", thumbprint)["undone"]) == 2
+    assert len(done(home, "revoke", "undo", thumbprint)["undone"]) == 1
     assert [_outcome(stage, _peer(each)) for each in (leaf, twin)] == [200, 200]
 
 
@@ -87,6 +87,71 @@ def test_an_entry_of_its_own_outlives_the_thumbprint(
     assert _outcome(stage, _peer(leaf)) == "revoked"
     done(home, "revoke", "undo", named)
     assert _outcome(stage, _peer(leaf)) == 200
+
+
+@pytest.mark.parametrize("named", ["its file", "the entry"])
+def test_undo_leaves_what_its_twin_was_denied_for(
+    home: Path, stage: Stage, root: Authority, named: str
+) -> None:
+    """Both denied by thumbprint: taking one entry back lets neither in, and says why."""
+    leaf = _leaf(root)
+    twin = _flipped(leaf)
+    done(home, "revoke", "cert", _file(home, leaf))
+    kept = done(home, "revoke", "cert", _file(home, twin))
+    assert kept["changed"] is True
+    text = _file(home, leaf) if named == "its file" else _peer(leaf).thumbprint
+    outcome = call(home, "revoke", "undo", text)
+    assert f"its twin, the same under another signature, is still revoked: {kept['value']}" in (
+        outcome.out
+    )
+    assert [_outcome(stage, _peer(each)) for each in (leaf, twin)] == ["revoked", "revoked"]
+    done(home, "revoke", "undo", _file(home, leaf))  # no entry of its own any more: its twin's
+    assert [_outcome(stage, _peer(each)) for each in (leaf, twin)] == [200, 200]
+
+
+def test_no_reason_steers_an_undo(home: Path, stage: Stage, root: Authority) -> None:
+    """Whatever words a denial was given, taking back another one leaves it as it is."""
+    leaf, other = _peer(_leaf(root)), _leaf(root)
+    named = _file(home, leaf.der)
+    reason = f"(with certificate {_peer(other).thumbprint})"
+    done(home, "revoke", "cert", named, "--issuer-serial", "--reason", reason)
+    done(home, "revoke", "cert", _file(home, other))
+    done(home, "revoke", "undo", _peer(other).thumbprint)
+    assert _outcome(stage, leaf) == "revoked"
+
+
+def test_what_is_denied_later_known_is_denied_whole(
+    home: Path, stage: Stage, root: Authority
+) -> None:
+    """A bare thumbprint stops its very bytes; naming the file afterwards stops its twin too."""
+    leaf = _leaf(root)
+    twin = _peer(_flipped(leaf))
+    assert done(home, "revoke", "cert", _peer(leaf).thumbprint)["content"] is False
+    assert _outcome(stage, twin) == 200
+    assert done(home, "revoke", "cert", _file(home, leaf))["changed"] is True
+    assert _outcome(stage, twin) == "revoked"
+    assert done(home, "revoke", "cert", _file(home, leaf))["changed"] is False
+
+
+def _imitation(issuer: bytes, imitated: bytes, label: str) -> bytes:
+    """A self-signed certificate that calls itself what another's issuer and serial number are."""
+    key = ca.key(label=label)
+    serial = x509.load_der_x509_certificate(imitated).serial_number
+    octets = serial.to_bytes((serial.bit_length() + 8) // 8, "big")
+    return ca.sign(client_draft(issuer, key, clock.now()).with_(serial=octets), issuer, key)
+
+
+def test_an_imitation_takes_nobody_along(home: Path, stage: Stage, root: Authority) -> None:
+    """Who writes another's issuer and serial number into his own certificate is stopped alone."""
+    middle = ca.below(root, name(("CN", "I")), ca.key(label="imitated middle"), clock.now())
+    below = _peer(_leaf(middle), middle.certificate)
+    assert _outcome(stage, below) == 200
+    for imitated in (middle.certificate, below.der):
+        issuer = name(("CN", "R")) if imitated is middle.certificate else name(("CN", "I"))
+        forged = _imitation(issuer, imitated, "imitates")
+        stopped = done(home, "revoke", "cert", _file(home, forged))
+        assert stopped["clients"] == []
+        assert _outcome(stage, below) == 200
 
 
 @pytest.mark.parametrize("flags", KINDS)
@@ -109,18 +174,47 @@ def test_an_intermediate_stops_what_is_below_it(
     assert {_outcome(stage, _peer(*each)) for each in chains} == {200}
 
 
+@pytest.mark.parametrize("flags", KINDS)
+def test_path_material_of_a_set_is_denied_like_any(
+    home: Path, stage: Stage, root: Authority, flags: tuple[str, ...]
+) -> None:
+    """A compromised CA below the anchor is stopped although it is a member, sent along or not."""
+    middle = ca.below(root, name(("CN", "I")), ca.key(label="denied member"), clock.now())
+    named = _file(home, middle.certificate)
+    done(home, "trust", "add", "kit", named, "--intermediate")
+    leaf = _leaf(middle)
+    chains = [(leaf,), (leaf, middle.certificate)]
+    assert {_outcome(stage, _peer(*each)) for each in chains} == {200}
+    [forecast] = done(home, "trust", "remove", "kit", named, "--dry-run")["clients"]
+    assert forecast["outlook"] == "unclear", "clients send it along"
+    done(home, "revoke", "cert", named, *flags)
+    assert {_outcome(stage, _peer(*each)) for each in chains} == {"revoked"}
+    assert _outcome(stage, _peer(_leaf(root))) == 200
+    check = call(home, "config", "check")
+    assert "CN=I in kit" in check.out
+    again = call(home, "trust", "add", "kit", named, "--intermediate")
+    assert "on the deny-list" in again.out
+    done(home, "trust", "remove", "kit", named)
+    assert _outcome(stage, _peer(leaf, middle.certificate)) == "revoked"
+    done(home, "revoke", "undo", named)
+    assert _outcome(stage, _peer(leaf, middle.certificate)) == 200
+
+
 def test_a_member_of_a_set_is_not_denied_by_imitation(
     home: Path, stage: Stage, root: Authority
 ) -> None:
     """A certificate that takes a CA's issuer and serial can be denied without denying the CA."""
-    key = ca.key(label="imitator")
-    serial = x509.load_der_x509_certificate(root.certificate).serial_number
-    draft = client_draft(name(("CN", "R")), key, clock.now())
-    octets = serial.to_bytes((serial.bit_length() + 8) // 8, "big")
-    forged = ca.sign(draft.with_(serial=octets), name(("CN", "R")), key)
+    forged = _imitation(name(("CN", "R")), root.certificate, "imitator")
     named = _file(home, forged)
     refused(home, "revoke", "cert", named, "--issuer-serial")
     outcome = call(home, "revoke", "cert", named)
     assert (outcome.code, "--key" in outcome.out) == (0, True)
     assert _outcome(stage, _peer(_leaf(root))) == 200
     assert _outcome(stage, _peer(forged)) != 200
+
+
+def test_a_member_is_not_denied_by_its_twin(home: Path, stage: Stage, root: Authority) -> None:
+    """A trust set's certificate under another signature is refused as the member itself is."""
+    named = _file(home, _flipped(root.certificate))
+    assert "trust remove kit" in refused(home, "revoke", "cert", named)["do_this"]
+    assert _outcome(stage, _peer(_leaf(root))) == 200

@@ -57,6 +57,27 @@ def test_a_client_by_its_spiffe_id(home: Path, stage: Stage, mesh: str) -> None:
     assert "spiffe_id spiffe://dev.local/*" in call(home, "client", "list").out
 
 
+def test_a_domain_that_is_removed_leaves_its_ids_to_no_other_ca(
+    home: Path, stage: Stage, mesh: str
+) -> None:
+    """A client by a SPIFFE URI stays a SPIFFE client, whatever other CA it has."""
+    assert mesh
+    uri = "spiffe://dev.local/agent"
+    peer = stage.issue("agent", Request(san_uri=(uri,)))
+    done(home, "client", "add", "agent", "--san-uri", uri, "--trust", "mesh", "--trust", "default")
+    assert stage.token(peer, client_id="agent").status == 200
+    [dry] = done(home, "trust", "remove", "mesh", "--dry-run")["clients"]
+    assert (dry["client_id"], dry["outlook"]) == ("agent", "stops")
+    assert done(home, "client", "show", "agent")["client"]["spiffe_id"] is None
+    done(home, "trust", "remove", "mesh")
+    answer = stage.token(peer, client_id="agent")
+    assert stage.explained(answer.json()["error_ref"])["reason"] == "trust_domain_unknown"
+    assert done(home, "client", "show", "agent")["client"]["spiffe_id"] == uri
+    assert stage.token(stage.bot).status == 200, "no set of it ever had a trust domain"
+    done(home, "trust", "bundle", "mesh", mesh, *DOMAIN)
+    assert stage.token(peer, client_id="agent").status == 200
+
+
 def test_an_id_and_its_trust_set_belong_together(home: Path, mesh: str) -> None:
     """An ID of another domain, or a set that stands for none, is refused with the mending command."""
     assert mesh

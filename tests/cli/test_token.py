@@ -4,13 +4,14 @@ import json
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.kit.command import ROOT, Outcome, call, clean, done, refused, run
-from tests.kit.running import Running, running
+from tests.kit.running import Running, free_ports, running
 
 
 @pytest.fixture(scope="module")
@@ -193,6 +194,37 @@ def test_serve_says_where_it_stands(server: Running) -> None:
         "! DEV",
     ):
         assert text in log
+
+
+def test_ports_for_one_run(home: Path) -> None:
+    """Ports given as flags are said to be this run's alone; who asks elsewhere is told where to write them."""
+    one, two = free_ports(2)
+    log = home / "serve.log"
+    with log.open("w") as opened:
+        serving = subprocess.Popen(
+            [
+                sys.executable, "-m", "app", "serve", "--home", str(home),
+                "--port", str(one), "--mtls-port", str(two),
+            ],
+            cwd=ROOT,
+            env={**clean(), "CERTBOUND_OPS_PORT": "0"},
+            stdout=opened,
+            stderr=opened,
+        )  # fmt: skip
+    while "see what it decides" not in log.read_text() and serving.poll() is None:
+        time.sleep(0.05)
+    serving.terminate()
+    assert serving.wait(30) == 0
+    told = log.read_text()
+    assert f"· --port {one}: counts for this run alone" in told
+    assert "so that every command knows: port = … in certbound.toml" in told
+    assert f"· --mtls-port {two}" in told
+    asked = call(
+        home, "token", "get", "--cert", str(home / "certs/bot.crt"),
+        "--key", str(home / "certs/bot.key"), environment={"CERTBOUND_PORT": str(one)},
+    )  # fmt: skip
+    assert asked.code == 3
+    assert "If yours was started with --port" in asked.err
 
 
 def test_serve_refuses_in_sentences(server: Running, tmp_path: Path) -> None:

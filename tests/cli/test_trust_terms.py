@@ -1,5 +1,6 @@
 """The terms on which a trust set vouches: names, revocation policy, CRLs; and what removal stops."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,12 +8,14 @@ import pytest
 from cryptography import x509
 
 from app import clock
+from app.admin.authority import Request
 from app.pki.crl_store import AT_ONCE
-from tests.kit import crls
-from tests.kit.asgi import Stage
+from tests.kit import ca, crls
+from tests.kit.asgi import Stage, peer_of
 from tests.kit.authority import authority_of, serial_of
 from tests.kit.ca import extension
 from tests.kit.command import call, done, refused
+from tests.kit.placing import pem
 
 
 def _set(home: Path, name: str = "default") -> Any:
@@ -95,18 +98,17 @@ def test_permit_wants_patterns_or_any(home: Path) -> None:
     )
 
 
-def test_a_long_crl_says_that_it_counts_within_seconds(home: Path, tmp_path: Path) -> None:
-    """Each process has to parse it first; a short one counts at once, and says nothing."""
+def test_a_crl_counts_at_once_however_long_it_is(home: Path, tmp_path: Path) -> None:
+    """A long one as much as a short one: requests wait for it, so there is nothing to warn of."""
     now = clock.now()
     for count, entries in ((1, AT_ONCE), (2, AT_ONCE + 1)):
         draft = crls.draft(now, count=count).with_(entries=crls.many(entries, now)[0])
         path = tmp_path / f"{entries}.crl"
         path.write_bytes(crls.sign(draft, authority_of(home)))
-        long = entries > AT_ONCE
         page = call(home, "trust", "crl", "default", str(path))
-        assert ("within seconds" in page.out + page.err) is long
+        assert "within seconds" not in page.out + page.err
         loaded = done(home, "trust", "crl", "default", str(path))
-        assert loaded["counts"] == ("within seconds" if long else "at once")
+        assert (loaded["counts"], loaded["crl"]["entries"]) == ("at once", entries)
 
 
 def test_a_crl_decides(home: Path, stage: Stage) -> None:
@@ -214,6 +216,17 @@ def test_an_unreachable_responder_is_no_answer(home: Path) -> None:
     assert _reason(home) == "revocation_unknown"
 
 
+def test_the_list_of_another_ca(home: Path, tmp_path: Path) -> None:
+    """The refusal names the CAs that the set holds, and does not advise to pin a CA for its list."""
+    _other_ca(tmp_path)
+    path = tmp_path / "other.crl"
+    path.write_bytes(crls.crl(authority_of(tmp_path / "elsewhere"), clock.now()))
+    error = refused(home, "trust", "crl", "default", str(path))
+    assert "trust add" not in json.dumps(error)
+    assert f"default holds {_set(home)['certificates'][0]['subject']}" in error["expected"]
+    assert error["do_this"].startswith("Load the list of that CA.")
+
+
 def test_a_delegated_signer_joins_the_set(home: Path) -> None:
     """--signer puts a CRL signer beside the CA; a certificate that signs no CRLs is refused."""
     error = refused(
@@ -244,6 +257,94 @@ def test_overlap_then_removal(home: Path, stage: Stage, tmp_path: Path) -> None:
     assert [one["x5t#S256"] for one in _set(home)["certificates"]] != [old]
 
 
+def test_one_instance_has_the_new_certificate_and_another_the_old(
+    home: Path, stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The forecast counts both, whichever was used last; once the old one rests, the client goes on."""
+    other = _other_ca(tmp_path)
+    uri = ("--san-uri", "spiffe://dev.local/bot")
+    done(other.parent.parent, "ca", "issue", "bot", "--dn", "CN=bot", *uri)
+    done(home, "trust", "add", "default", str(other))
+    own = str(home / "certs/ca.crt")
+    new = peer_of(other.parent / "bot.crt")
+    start = clock.now()
+    for at, peer in enumerate((stage.bot, new, stage.bot, new)):
+        monkeypatch.setattr(clock, "now", lambda at=at: start + 60 * at)
+        assert stage.token(peer).status == 200
+    outcome = call(home, "trust", "remove", "default", own, "--dry-run")
+    assert outcome.code == 0
+    assert "! bot: goes on in part: an instance may stop" in outcome.out
+    assert f"! bot not with: {stage.bot.thumbprint}" in outcome.out
+    [one] = done(home, "trust", "remove", "default", own, "--dry-run")["clients"]
+    assert one["outlook"] == "in_part"
+    assert [use["x5t#S256"] for use in one["stopping"]] == [stage.bot.thumbprint]
+    ending = call(home, "client", "cert", "expiring", "--within", "9999d", "--json").json
+    assert len(json.dumps(ending).split(stage.bot.thumbprint)) > 1
+    done(home, "revoke", "cert", stage.bot.thumbprint)
+    [one] = done(home, "trust", "remove", "default", own, "--dry-run")["clients"]
+    assert one["outlook"] == "goes_on"
+    done(home, "revoke", "cert", new.thumbprint)
+    outcome = call(home, "trust", "remove", "default", own, "--dry-run")
+    assert "bot: is stopped already" in outcome.out
+
+
+def test_who_is_revoked_by_its_ca_does_not_stop_again(home: Path, stage: Stage) -> None:
+    """A client whose certificate a loaded list names is not forecast to stop: it is stopped."""
+    assert stage.token(stage.bot).status == 200
+    serial = serial_of(home / "certs/bot.crt")
+    done(home, "trust", "crl", "default", _crl(home, "one.crl", revoked=(serial,)))
+    [one] = done(home, "trust", "remove", "default", "--dry-run")["clients"]
+    assert one["outlook"] == "stops", "nobody asks the list"
+    done(home, "trust", "revocation", "default", "crl")
+    [one] = done(home, "trust", "remove", "default", "--dry-run")["clients"]
+    assert one["outlook"] == "stopped"
+
+
+def test_who_would_stop_by_new_bounds(home: Path, stage: Stage) -> None:
+    """The dry run of bounds names the clients outside and changes nothing; the real one names them too."""
+    assert stage.token(stage.bot).status == 200
+    peer = stage.issue("web", Request(san_dns=("web.acme.example",)))
+    done(home, "client", "add", "web", "--cert", str(home / "certs/web.crt"))
+    assert stage.token(peer, client_id="web").status == 200
+    permit = ("trust", "permit", "default", "dns:acme.example")
+    dry = done(home, *permit, "--dry-run")
+    assert [(one["client_id"], one["outlook"]) for one in dry["clients"]] == [
+        ("bot", "stops"), ("web", "goes_on"),
+    ]  # fmt: skip
+    assert _set(home)["permitted"] == []
+    assert stage.token(stage.bot).status == 200
+    out = call(home, *permit, "--dry-run").out
+    assert "✘ bot: would stop authenticating" in out
+    assert "do it:\n    certbound" in out
+    out = call(home, *permit).out
+    assert "✘ bot: cannot authenticate any more" in out
+    assert "web" not in out
+    assert stage.token(stage.bot).status == 401
+
+
+def test_who_would_stop_by_other_sets(home: Path, stage: Stage, tmp_path: Path) -> None:
+    """A dry run of other sets for a client forecasts by its certificates and changes nothing."""
+    assert stage.token(stage.bot).status == 200
+    done(home, "trust", "add", "other", str(_other_ca(tmp_path)))
+    change = ("client", "trust", "bot", "other")
+    assert done(home, *change, "--dry-run")["outlook"]["outlook"] == "stops"
+    assert "✘ bot: would stop authenticating" in call(home, *change, "--dry-run").out
+    assert stage.token(stage.bot).status == 200
+    both = done(home, "client", "trust", "bot", "other", "default", "--dry-run")
+    assert both["outlook"]["outlook"] == "goes_on"
+    assert "✘ bot: cannot authenticate any more" in call(home, *change).out
+    assert stage.token(stage.bot).status == 401
+
+
+def test_a_clients_certificate_is_no_ca(home: Path) -> None:
+    """The refusal says how a certificate of a CA is registered, and how one without."""
+    error = refused(home, "trust", "add", "acme", str(home / "certs/bot.crt"))
+    assert "is not a CA certificate" in error["seen"]
+    assert "self_signed" not in error["seen"]
+    assert "client add ID --cert" in error["do_this"]
+    assert "--trust NAME. Where no CA issued it, it is registered with" in error["do_this"]
+
+
 def test_a_dry_run_removes_nothing(home: Path) -> None:
     """The dry run of a whole set names its clients, never seen ones too, and leaves everything."""
     done(home, "client", "add", "idle", "--san-uri", "urn:idle")
@@ -263,6 +364,61 @@ def test_another_set_takes_over(home: Path, stage: Stage) -> None:
     assert stage.token(stage.bot).status == 200
     assert done(home, "trust", "remove", "default")["clients"][0]["outlook"] == "goes_on"
     assert stage.token(stage.bot).status == 200
+
+
+def _shared(home: Path, *terms: tuple[str, ...]) -> Any:
+    """The forecast for bot where a spare set with the same CA, under these terms, is left."""
+    done(home, "trust", "add", "spare", str(home / "certs/ca.crt"))
+    done(home, "client", "trust", "bot", "default", "spare")
+    for words in terms:
+        done(home, "trust", *words)
+    [one] = done(home, "trust", "remove", "default", "--dry-run")["clients"]
+    return one["outlook"]
+
+
+def test_a_set_that_may_not_vouch_takes_nothing_over(home: Path, stage: Stage) -> None:
+    """The same CA in a set whose permitted names leave the client out is no help."""
+    assert stage.token(stage.bot).status == 200
+    assert _shared(home, ("permit", "spare", "dns:other.example")) == "stops"
+    done(home, "trust", "remove", "default")
+    assert stage.token(stage.bot).status == 401
+
+
+def test_a_set_that_asks_about_revocation_may_not_take_over(home: Path, stage: Stage) -> None:
+    """What its lists or its responder will say of the client is not known."""
+    assert stage.token(stage.bot).status == 200
+    assert _shared(home, ("revocation", "spare", "crl")) == "unclear"
+    done(home, "trust", "remove", "default")
+    assert stage.token(stage.bot).status == 401
+
+
+def test_an_anchor_out_of_date_takes_nothing_over(
+    home: Path, stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same CA in a certificate that has ended by then."""
+    own = authority_of(home)
+    now = clock.now()
+    ends = ca.ca_draft(own.subject, own.key, now).with_(serial=b"\x05", not_after=now + 60)
+    old = pem(tmp_path / "old.crt", ca.sign(ends, own.subject, own.key))
+    done(home, "trust", "add", "spare", str(old))
+    done(home, "client", "trust", "bot", "default", "spare")
+    assert stage.token(stage.bot).status == 200
+    remove = ("trust", "remove", "default", "--dry-run")
+    assert done(home, *remove)["clients"][0]["outlook"] == "goes_on"
+    monkeypatch.setattr(clock, "now", lambda: now + 61)
+    assert done(home, *remove)["clients"][0]["outlook"] == "stops"
+
+
+def test_every_instance_of_late_counts(home: Path, stage: Stage, tmp_path: Path) -> None:
+    """An instance with the old CA's certificate is forecast, though only the new one was used since."""
+    other = _other_ca(tmp_path)
+    done(other.parent.parent, "ca", "issue", "bot", "--san-uri", "spiffe://dev.local/bot")
+    done(home, "trust", "add", "default", str(other))
+    assert stage.token(stage.bot).status == 200
+    assert stage.token(peer_of(other.parent / "bot.crt")).status == 200
+    own = str(home / "certs/ca.crt")
+    [one] = done(home, "trust", "remove", "default", own, "--dry-run")["clients"]
+    assert one["outlook"] == "in_part"
 
 
 def test_removal_refuses_what_is_not_there(home: Path) -> None:

@@ -19,8 +19,11 @@ from tests.kit.cast import Cast, cast_on
 MATRIX = (*refusals.MATRIX, *ABOUT_TOKENS)
 SET_OF_5_2 = {chr(c) for c in (*range(0x20, 0x22), *range(0x23, 0x5C), *range(0x5D, 0x7F))}
 """The characters RFC 6749 section 5.2 allows in `error` and `error_description`."""
-ELSEWHERE = {errors.ServerError, errors.TemporarilyUnavailable}
-"""They need a broken server: test_unavailable.py."""
+ELSEWHERE = {
+    *(errors.ServerError, errors.TemporarilyUnavailable),
+    *(errors.InvalidToken, errors.InsufficientScope),
+}
+"""They need a broken server: test_unavailable.py; or a proxy: test_forward_auth.py."""
 REF_LENGTH = 16
 
 

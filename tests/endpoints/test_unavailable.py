@@ -13,6 +13,7 @@ from app.errors import ServerError, TemporarilyUnavailable
 from app.store import connect, engine
 from app.store.engine import StoreUnavailable
 from app.store.journal import JournalFull
+from app.store.lookup import LookupsFull
 from app.tokens.issue import Issuance
 from tests.kit.asgi import Stage
 
@@ -67,6 +68,35 @@ def test_a_refusal_too_waits_for_its_record(stage: Stage, monkeypatch: pytest.Mo
     assert stage.token(None).status == 401
 
 
+def test_no_answer_about_a_token_without_the_database(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is answered from memory: 503 while the records cannot be read, then right again."""
+    token = stage.token(stage.bot).json()["access_token"]
+    assert stage.introspect(token).json()["active"] is True
+    with monkeypatch.context() as patched:
+        patched.setattr(engine.Database, "read", _away)
+        for text in (token, "nonsense"):
+            for answer in (stage.introspect(text), stage.revoke(text)):
+                assert (answer.status, answer.header("retry-after")) == (503, "2")
+    with monkeypatch.context() as patched:
+        patched.setattr(engine.Database, "begin", _away)
+        assert stage.introspect(token).json()["active"] is True
+        assert stage.introspect(token, certificate_thumbprint="none").status == 503
+        assert stage.revoke(token).status == 503
+    assert stage.introspect(token).json()["active"] is True
+
+
+def test_too_many_who_wait_are_told(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More questions than the look-ups hold: 503, like a database that is away."""
+
+    async def full(*_: object) -> NoReturn:
+        raise LookupsFull
+
+    monkeypatch.setattr(stage.house.door.lookups, "find", full)
+    assert stage.introspect("x").status == 503
+
+
 def test_it_heals_by_itself(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first request after the database is back gets its token; nothing is restarted."""
     with monkeypatch.context() as patched:
@@ -94,6 +124,13 @@ def test_a_full_journal_is_no_catastrophe(stage: Stage, monkeypatch: pytest.Monk
         ("app.endpoints.token.complete", "POST", "/token"),
         ("app.endpoints.asking.form.read", "POST", "/token"),
         ("app.endpoints.door.check.describe", "POST", "/token"),
+        ("app.endpoints.introspect.active", "POST", "/introspect"),
+        ("app.endpoints.introspect.prefers", "POST", "/introspect"),
+        ("app.endpoints.introspect.present", "POST", "/introspect"),
+        ("app.endpoints.introspect.observed_in", "POST", "/introspect"),
+        ("app.endpoints.consult.Judge", "POST", "/introspect"),
+        ("app.tokens.genuine.jwt.verify_issued", "POST", "/revoke"),
+        ("app.endpoints.revoke.revocation_of", "POST", "/revoke"),
         ("app.endpoints.metadata.document", "GET", WELL_KNOWN),
         ("app.endpoints.jwks.public_document", "GET", "/jwks"),
         ("app.endpoints.health.json_response", "GET", "/livez"),
@@ -103,8 +140,13 @@ def test_a_mistake_of_ours_is_a_plain_500(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, name: str, method: str, path: str
 ) -> None:
     """Whatever breaks, the client gets one constant text and a reference, and nothing of the cause."""
+    good = stage.token(stage.bot).json()["access_token"]
     monkeypatch.setattr(name, _broken)
-    if method == "POST":
+    if path in {"/introspect", "/revoke"}:
+        told = {"certificate_thumbprint": "none"} if "present" in name else {}
+        fields = {"client_id": "bot", "token": good, **told}
+        answer = stage.post(path, fields, peer=stage.bot)
+    elif method == "POST":
         peer = stage.peer("server") if "describe" in name else stage.bot
         answer = stage.token(peer)
     else:

@@ -7,7 +7,9 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from app import clock
 from tests.kit import ca, ledger, placing
 from tests.kit.live import claims, live, reason, why
 from tests.kit.running import Running, certbound, running
@@ -55,6 +57,43 @@ def test_between_tenants_the_second_is_refused(server: Running) -> None:
         assert crossings(server, second()) == [], "nobody holds it before this one any more"
 
 
+def test_a_key_held_without_a_token_counts_too(server: Running) -> None:
+    """A refused request claims the key all the same, so a change of tenant across it is refused."""
+    a, b = two_of_one_key(server, "quiet", "grey", "grey")
+    with live(server, a) as first, live(server, b) as second:
+        assert first("&scope=none-such").status == 400
+        assert second().status == 200
+        for client_id in (a, b):
+            error = server.problem("client", "label", client_id, "--tenant", "blue")
+            assert "boundary_violation" in error["message"]
+        assert (first().status, second().status) == (200, 200)
+
+
+@pytest.mark.parametrize("word", ["--public-key", "--cert"])
+def test_naming_a_key_takes_it_from_nobody(server: Running, word: str) -> None:
+    """Public key or certificate registered by one who never had the key: its holder goes on first."""
+    name = f"squatted{word}"
+    authority, key = placing.root(f"CA of {name}"), ca.key(label=f"key of {name}")
+    server.certbound("trust", "add", name, str(placing.authority_file(server, authority, name)))
+    placing.place(server, name, authority, key=key)
+    victim = ("--subject-dn", f"CN={name}", "--trust", name, "--tenant", "acme")
+    server.certbound("client", "add", name, *victim)
+    if word == "--public-key":
+        named = server.file(f"{name}.pub")
+        spki = key.public_key()
+        named.write_bytes(spki.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    else:  # the victim's key in it, the squatter's signature under it
+        own, subject = ca.key(label="squatter"), ca.name(("CN", "squatter"))
+        forged = ca.sign(ca.client_draft(subject, ca.spki(key), clock.now()), subject, own)
+        named = placing.pem(server.file(f"{name}.forged.crt"), forged)
+    squatter = ("--method", "self_signed_tls_client_auth", word, str(named), "--tenant", "globex")
+    server.certbound("client", "add", f"{name}-2", *squatter)
+    with live(server, name) as ask:
+        assert crossings(server, ask()) == []
+    error = server.problem("client", "add", f"{name}-3", *squatter)
+    assert name in error["message"], "once it was used nobody else registers it"
+
+
 def test_within_a_tenant_it_is_reported(server: Running) -> None:
     """Both get tokens; the audit names the other client, and ``audit sprawl`` lists the key."""
     a, b = two_of_one_key(server, "mates", "green", "green")
@@ -88,6 +127,37 @@ def test_a_resource_of_another_tenant(server: Running) -> None:
         assert crossings(server, ask(f"&resource={api}")) == []
         server.certbound("resource", "add", api, "--tenant", "orange")
         assert reason(server, ask(f"&resource={api}")) == "boundary_violation"
+
+
+def test_a_certificate_of_a_tenant(server: Running) -> None:
+    """Of an unlabelled client's certificates the one of a tenant opens that tenant's resource alone."""
+    mine, theirs = "https://api.example/pink", "https://api.example/grey"
+    for api, tenant in ((mine, "pink"), (theirs, "grey")):
+        server.certbound("resource", "add", api, "--tenant", tenant)
+    for name in ("labelled-any", "labelled-pink"):
+        server.certbound("ca", "issue", name, "--self-signed")
+    who = (
+        "--method",
+        "self_signed_tls_client_auth",
+        "--cert",
+        str(server.file("labelled-any.crt")),
+    )
+    resources = ("--resource", mine, "--resource", theirs)
+    server.certbound("client", "add", "labelled", *who, *resources)
+    pink = str(server.file("labelled-pink.crt"))
+    server.certbound("client", "cert", "add", "labelled", pink, "--tenant", "pink")
+    with (
+        live(server, "labelled-any", "labelled") as plain,
+        live(server, "labelled-pink", "labelled") as special,
+    ):
+        assert claims(plain(f"&resource={theirs}"))["aud"] == theirs
+        assert claims(special(f"&resource={mine}"))["aud"] == mine
+        refused = special(f"&resource={theirs}")
+        assert (refused.status, refused.json()["error"]) == (400, "invalid_target")
+        assert reason(server, refused) == "boundary_violation"
+        server.certbound("client", "cert", "label", "labelled", pink, "--tenant", "grey")
+        assert claims(special(f"&resource={theirs}"))["aud"] == theirs, "on the open connection too"
+        assert reason(server, special(f"&resource={mine}")) == "boundary_violation"
 
 
 @pytest.mark.parametrize("policy", ["refuse", "report"])

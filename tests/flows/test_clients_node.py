@@ -36,8 +36,9 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
         seen = ".".join(map(str, found)) or "none"
         pytest.skip(f"Node {'.'.join(map(str, OLDEST))} or newer with npm is needed; found {seen}")
     folder = tmp_path_factory.mktemp("node")
-    for name in ("package.json", "package-lock.json", "token.mjs"):
-        shutil.copy(ROOT / "tests" / "clients" / "node" / name, folder)
+    for path in (ROOT / "tests" / "clients" / "node").iterdir():
+        if path.is_file():
+            shutil.copy(path, folder)
     try:
         done = subprocess.run(
             ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"],
@@ -55,11 +56,17 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(packages: Path, server: Running, *arguments: str, name: str = "bot") -> dict[str, Any]:
-    """What token.mjs printed for client `name`."""
+def run(
+    packages: Path,
+    server: Running,
+    *arguments: str,
+    name: str = "bot",
+    script: str = "token.mjs",
+) -> dict[str, Any]:
+    """What a script printed that asked for ``bot`` with the certificate of `name`."""
     files = [str(server.file(f)) for f in (f"{name}.crt", f"{name}.key", "ca.crt")]
     done = subprocess.run(
-        ["node", "token.mjs", server.issuer, "bot", *files, *arguments],
+        ["node", script, server.issuer, "bot", *files, *arguments],
         cwd=packages,
         env=clean_environment(),
         capture_output=True,
@@ -99,3 +106,28 @@ def test_openid_client_reads_the_refusal(packages: Path, server: Running) -> Non
     server.certbound("ca", "issue", "node-stranger")
     found = run(packages, server, "aliases", name="node-stranger")
     assert (found["error"], found["status"]) == ("invalid_client", 401)
+
+
+@pytest.mark.parametrize("aliases", ["aliases", "no-aliases"])
+def test_openid_client_introspects_and_revokes(
+    packages: Path, server: Running, aliases: str
+) -> None:
+    """At the aliases or beside them: active with its claims, revoked, and inactive right after."""
+    found = run(packages, server, aliases, script="life.mjs")
+    base = f"https://localhost:{server.mtls_port if aliases == 'aliases' else server.port}"
+    paths = ("/token", "/introspect", "/revoke", "/introspect")
+    assert found["asked"] == [base + path for path in paths], found
+    claims = tokens.verified(server, found["token"])
+    assert found["before"]["active"] is True
+    assert found["before"]["cnf"] == claims["cnf"]
+    assert found["before"]["jti"] == claims["jti"]
+    assert found["after"] == {"active": False}
+
+
+def test_openid_client_takes_signed_introspection(packages: Path, server: Running) -> None:
+    """It asks for JWT answers (RFC 9701) and verifies type, issuer, audience and signature."""
+    found = run(packages, server, "aliases", "jwt", script="life.mjs")
+    signed = "application/token-introspection+jwt"
+    assert found["types"] == ["application/json", signed, None, signed], found
+    assert found["before"]["active"] is True
+    assert found["after"] == {"active": False}

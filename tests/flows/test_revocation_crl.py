@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from app import clock
+from app.admin import crl_file
+from app.store import tokens as stored
 from tests.kit import ca, crls, placing, tokens
 from tests.kit.ca import Authority
 from tests.kit.crls import DAY, number, serial_of
@@ -45,6 +47,12 @@ def listed(server: Running, name: str) -> Listed:
     return Listed(server, name, authority, serial_of(der))
 
 
+def alive(server: Running, client_id: str) -> int:
+    """How many of its tokens are neither expired nor revoked."""
+    with server.desk() as desk, desk.db.read() as conn:
+        return stored.outstanding(conn, clock.now(), client_id=client_id).count
+
+
 def test_a_list_replaced_on_an_open_connection(server: Running) -> None:
     """No list: refused. A list: let in. Revoked: refused at once. An older list: changes nothing."""
     us = listed(server, "replaced")
@@ -70,6 +78,28 @@ def test_a_list_replaced_on_an_open_connection(server: Running) -> None:
         assert reason(server, ask()) == "revoked"
 
 
+def test_a_long_list_counts_at_the_very_next_request(server: Running) -> None:
+    """200,000 entries, loaded by another process: the request after its commit goes by them."""
+    us = listed(server, "long-list")
+    us.policy("crl")
+    now = clock.now()
+    many = crls.many(200_000, now)[0]
+
+    def load(count: int, *revoked: int) -> None:
+        entries = many + b"".join(crls.entry(each, now) for each in revoked)
+        der = crls.sign(crls.draft(now, count=count).with_(entries=entries), us.authority)
+        file = placing.crl_file(server, "long-list", der)
+        with server.desk() as desk:  # returns with the commit: no process has to end first
+            assert crl_file.load(desk, "long-list", file).row.entries == 200_000 + len(revoked)
+
+    with live(server, "long-list") as ask:
+        for count in (1, 3):
+            load(count)
+            assert claims(ask())["sub"] == "long-list"
+            load(count + 1, us.serial)
+            assert reason(server, ask()) == "revoked"
+
+
 def test_the_command_names_who_is_stopped(server: Running) -> None:
     """A client that was seen with a certificate which the new list revokes."""
     us = listed(server, "named-by-list")
@@ -85,6 +115,25 @@ def test_the_command_names_who_is_stopped(server: Running) -> None:
             ("named-by-list", thumbprint)
         ]
         assert reason(server, ask()) == "revoked"
+
+
+def test_tokens_go_with_the_certificate(server: Running) -> None:
+    """A list that is asked revokes the tokens of what it lists, and no others; one that is not, none."""
+    us, other = listed(server, "listed-tokens"), listed(server, "other-tokens")
+    us.publish(1)
+    with live(server, us.name) as ask, live(server, other.name) as ask_other:
+        assert (ask().status, ask_other().status) == (200, 200)
+        us.publish(2, us.serial)
+        assert (alive(server, us.name), alive(server, other.name)) == (1, 1), "nobody asks it"
+        us.policy("crl")
+        file = placing.crl_file(
+            server, us.name, crls.crl(us.authority, clock.now(), [us.serial], count=3)
+        )
+        page = server.certbound_json("trust", "crl", us.name, str(file))
+        assert page["tokens"]["count"] == 1
+        assert (alive(server, us.name), alive(server, other.name)) == (0, 1)
+    entry = server.certbound_json("audit", "tail", "-n", "1")["entries"][0]["body"]
+    assert entry["details"]["because"] == "crl.replaced"
 
 
 def test_a_stale_list_fails_as_the_policy_says(server: Running) -> None:
@@ -176,6 +225,11 @@ def test_a_delegated_signer(server: Running) -> None:
         us.load(crls.crl(signer, clock.now(), count=2))
         assert claims(ask())["sub"] == "delegating"
         us.load(crls.crl(signer, clock.now(), [us.serial], count=3))
+        assert reason(server, ask()) == "revoked"
+        server.certbound("revoke", "cert", str(certificate))
+        assert claims(ask())["sub"] == "delegating", "nor has one that is denied here"
+        server.certbound("revoke", "undo", str(certificate))
+        assert reason(server, ask()) == "revoked"
         us.publish(2, serial_of(signer.certificate))
         assert claims(ask())["sub"] == "delegating", "a revoked signer has no say"
 

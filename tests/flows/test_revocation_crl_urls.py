@@ -101,6 +101,26 @@ def test_a_list_is_fetched_and_followed(at: Timed) -> None:
         eventually(lambda: ask().status == 200)
 
 
+def test_two_sets_of_one_ca_and_one_url_both_get_the_list(at: Timed) -> None:
+    """Also the one that asks later and fails softly: what the list revokes gets in nowhere."""
+    server, first = at.server, published(at, "shared")
+    file = str(placing.authority_file(server, first.authority, "shared"))
+    server.certbound("trust", "add", "shared-too", file)
+    der = placing.place(server, "shared-too", first.authority)
+    server.certbound(
+        "client", "add", "shared-too", "--subject-dn", "CN=shared-too", "--trust", "shared-too"
+    )
+    first.publish(1, serial_of(der))
+    ask_urls(first)
+    first.works_soon()
+    url = at.web.url(first.path)
+    with live(server, "shared-too") as ask:
+        assert ask().status == 200
+        server.certbound("trust", "revocation", "shared-too", "crl", "--url", url, "--soft")
+        eventually(lambda: ask().status == 401)
+        assert reason(server, ask()) == "revoked"
+
+
 BAD = {
     "cut-off": Answer(b"\x30" * 1024, stated_length=4096),
     "endless": Answer(b"\x30" * (TOO_LARGE + 1024), stated_length=-1),

@@ -6,20 +6,25 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from cryptography.x509.ocsp import OCSPResponseStatus
 
+from app import clock
 from tests.kit import ledger, ocsp, placing
 from tests.kit.ca import Authority
 from tests.kit.crls import serial_of
 from tests.kit.live import Ask, claims, live, reason, why
 from tests.kit.ocsp import Manner, Responder
+from tests.kit.running import Running, running
 from tests.kit.timed import Timed, eventually, timed
 from tests.kit.wire import TIMEOUT, Response
 
 WAIT_LIMIT = 2.0
 """Seconds a login may wait for a responder."""
+RETRY = 11
+"""Seconds after which a certificate is asked about again."""
 SLACK = 1.0
 """Seconds more on a machine that is busy."""
 
@@ -208,3 +213,68 @@ def test_an_intermediate_is_asked_about_too(at: Timed) -> None:
         refused = ask()
         assert reason(server, refused) == "revoked"
         assert "issuing of OCSP" in why(server, refused)
+
+
+def test_a_restart_forgets_no_revocation(tmp_path: Path) -> None:
+    """Under soft failure: unknown, failing or silent, the responder lets nobody back in by that."""
+    (home := tmp_path / "home").mkdir()
+    authority = placing.root("CA of restarts")
+    names = ("held", "unsaid", "silent")
+
+    def verdict(server: Running, name: str, manner: Manner) -> str:
+        responder.manner = manner
+        with live(server, name) as ask:
+            answer = ask()
+        return "" if answer.status == 200 else reason(server, answer)
+
+    revoked = Manner(status="revoked", age=100, life=10_000)
+    unknown = Manner(status="unknown", life=10_000)
+    with ocsp.responding(authority, clock.now()) as responder:
+        with running(home, trust_allow_private="true") as server:
+            file = placing.authority_file(server, authority, "restarts")
+            server.certbound("trust", "add", "restarts", str(file))
+            words = ("ocsp", "--url", responder.url, "--soft")
+            server.certbound("trust", "revocation", "restarts", *words)
+            for name in names:
+                placing.place(server, name, authority)
+                more = ("--subject-dn", f"CN={name}", "--trust", "restarts")
+                server.certbound("client", "add", name, *more)
+                assert verdict(server, name, revoked) == "revoked"
+        with running(home, quickstart=False, trust_allow_private="true") as server:
+            assert verdict(server, "held", unknown) == "revoked"
+            assert verdict(server, "unsaid", Manner(http_status=503)) == "revoked"
+            assert verdict(server, "silent", Manner(hang=20)) == "revoked"
+        with running(home, quickstart=False, trust_allow_private="true") as server:
+            assert verdict(server, "held", Manner(age=100, life=10_000)) == "revoked"
+            assert verdict(server, "unsaid", Manner(life=10_000)) == "", "later, and good"
+        with running(home, quickstart=False, trust_allow_private="true") as server:
+            assert verdict(server, "unsaid", unknown) == "", "doubt is only doubt again"
+            assert verdict(server, "silent", unknown) == "revoked"
+
+
+def test_another_set_of_the_ca_knows_what_was_revoked(at: Timed) -> None:
+    """A client moved to a soft set with the same CA stays stopped, whatever that responder says."""
+    with asked(at, "moved", "--soft") as us:
+        us.responder.manner = Manner(status="revoked")
+        assert reason(at.server, us.ask()) == "revoked"
+        file = str(placing.authority_file(at.server, us.authority, "moved-to"))
+        at.server.certbound("trust", "add", "moved-to", file)
+        words = ("ocsp", "--url", us.responder.url, "--soft")
+        at.server.certbound("trust", "revocation", "moved-to", *words)
+        us.responder.manner = Manner(status="unknown")
+        at.server.certbound("client", "trust", "moved", "moved-to")
+        assert reason(at.server, us.ask()) == "revoked"
+
+
+def test_a_denied_responder_vouches_for_nobody(at: Timed) -> None:
+    """From the moment its certificate is denied, what it called good is not known; undo restores it."""
+    with asked(at, "vouched") as us:
+        made = ocsp.delegate(us.authority, at.now, "responder of vouched")
+        us.responder.manner = Manner(signer=made, certificates=(made.certificate,))
+        assert us.ask().status == 200
+        named = str(placing.pem(at.server.file("responder.pem"), made.certificate))
+        at.server.certbound("revoke", "cert", named)
+        assert reason(at.server, us.ask()) == "revocation_unknown"
+        at.server.certbound("revoke", "undo", named)
+        us.pass_time(RETRY)
+        eventually(lambda: us.ask().status == 200)

@@ -24,9 +24,11 @@ from app.cli import build
 from app.config import load
 from app.endpoints import jwks
 from app.errors import Reason
-from app.jose.jwt import unverified
+from app.jose.jwt import LEEWAY, unverified
 from app.keys import schedule
 from app.pki import crl, ocsp, path
+from app.resource import introspection, verifier
+from app.resource import keys as issuer_keys
 from app.tls.limits import Limits
 from tests.kit.documents import DOCUMENTS, ROOT, Block, blocks, compare
 from tests.kit.reader import reading
@@ -40,7 +42,10 @@ QUOTED = {
 """Language to the one file that blocks in it quote; `tests/flows/` runs these files."""
 NOT_RUN = {
     ("README.md", "scripts/test"): "runs this very test",
-    ("README.md", "rm -f certbound.db* certs/*.crt certs/*.key"): "would end the trial it is about",
+    (
+        "README.md",
+        "rm -f certbound.db* && git clean -fdxq certs",
+    ): "would end the trial it is about",
     (
         "docs/libraries.md",
         "npm ci --prefix tests/clients/node",
@@ -49,6 +54,8 @@ NOT_RUN = {
         "docs/production.md",
         "[Service]",
     ): "systemd is no part of a test machine",
+    ("docs/production.md", "scrape_configs:"): "needs Prometheus; tests/ops compares the names",
+    ("docs/production.md", "groups:"): "needs Prometheus; tests/ops compares the names",
     ("docs/tls.md", "frontend oauth"): "needs HAProxy and a second machine",
     ("docs/tls.md", "stream {"): "needs nginx and a second machine",
     (
@@ -67,8 +74,66 @@ def name_of(document: Path) -> str:
     return str(document.relative_to(ROOT))
 
 
+IN_ONE_HOME = (
+    "README.md",
+    "docs/tokens.md",
+    "docs/clients.md",
+    "docs/rotate.md",
+    "docs/revoke.md",
+    "docs/refused.md",
+    "docs/trust.md",
+    "docs/boundaries.md",
+)
+"""Pages that a newcomer follows one after the other, in the order in which the README names them."""
+
+
+@pytest.mark.timeout(600)
+def test_a_reader_follows_page_after_page_in_one_home(tmp_path: Path) -> None:
+    """Nothing that one page leaves behind makes the next one do otherwise than it shows."""
+    complaints = []
+    with reading(tmp_path, path_is_set=False, limit=560) as reader:
+        for name in IN_ONE_HOME:
+            reader.real.clear()  # each page has samples of its own
+            for block in blocks(texts()[name]):
+                if block.language in RUN and all(map(shutil.which, block.needs)):
+                    complaints += [f"{name}, {each}" for each in reader.follow(block)]
+    assert not complaints, "\n\n".join(complaints)
+
+
+def test_pages_stand_alone_and_beside_each_other() -> None:
+    """A file in certs/ that a page uses is its own or quickstart's, and no two pages make the same."""
+    made_by: dict[str, str] = {}
+    for name in IN_ONE_HOME:
+        steps = [
+            step.command
+            for block in blocks(texts()[name])
+            if block.language == "console"
+            for step in block.steps()
+        ]
+        made = {each.rstrip(";") for command in steps for each in _made(command)}
+        for file in sorted(made):
+            assert made_by.setdefault(file, name) == name, f"{name} and {made_by[file]}: {file}"
+        for command in steps:
+            for file in re.findall(r"certs/[\w.-]+", command):
+                assert file in made | QUICKSTART or file.endswith(".srl"), f"{name}: {file}"
+
+
+QUICKSTART = frozenset(
+    f"certs/{who}{end}" for who in ("ca", "bot", "server") for end in (".crt", ".key")
+)
+
+
+def _made(command: str) -> list[str]:
+    """The files in certs/ that a command writes."""
+    issued = re.findall(r"certbound ca issue ([\w-]+)", command)
+    found = [f"certs/{name}{end}" for name in issued for end in (".crt", ".key")]
+    return found + re.findall(r"(?:-out|-keyout|>)\s*(certs/[\w.-]+)", command)
+
+
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+@pytest.mark.parametrize(
+    "document", [each for each in DOCUMENTS if name_of(each) not in IN_ONE_HOME], ids=name_of
+)
 def test_a_reader_sees_what_the_document_shows(document: Path, tmp_path: Path) -> None:
     """Every command succeeds and prints what stands under it, in the order of the document."""
     every = [block for block in blocks(document.read_text()) if block.language in RUN]
@@ -79,6 +144,9 @@ def test_a_reader_sees_what_the_document_shows(document: Path, tmp_path: Path) -
         tmp_path,
         path_is_set=document.name != "README.md",
         server_is_up=document.name != "production.md",  # it starts one of its own
+        more={"status_list_ttl": "5"}
+        if document.name == "README.md"
+        else {},  # it waits for its end
     ) as reader:
         complaints = [
             complaint
@@ -290,6 +358,12 @@ def test_numbers_in_prose_are_those_of_the_code() -> None:
                 *(before // (24 * hours) for before in upkeep.NOTICE_BEFORE)
             ),
         ),
+        ("docs/resources.md", f"at most once in {issuer_keys.RETRY_AFTER} seconds for a key id"),
+        ("docs/resources.md", f"known keys count for {issuer_keys.USABLE_FOR // hours} hours"),
+        ("docs/resources.md", f"| `status_grace` | {verifier.STATUS_GRACE} |"),
+        ("docs/resources.md", f"| `leeway` | {LEEWAY} |"),
+        ("docs/resources.md", f"`keep_for` seconds, {introspection.LONGEST} at most"),
+        ("docs/divergences.md", f"uses it {verifier.STATUS_GRACE} seconds more"),
         (
             "docs/trust.md",
             (

@@ -11,7 +11,10 @@ ROOT = Path(__file__).parents[2]
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 SOURCES = sorted(p for folder in ("app", "migrations") for p in (ROOT / folder).rglob("*.py"))
 LONGEST = 300
-ALLOWED_LONGER = {"app/store/tables.py": "whoever looks for a column looks in one file"}
+ALLOWED_LONGER = {
+    "app/audit.py": "every event the audit knows, each some lines long, in one list",
+    "app/store/tables.py": "whoever looks for a column looks in one file",
+}
 """File to reason. Empty is best."""
 
 

@@ -22,7 +22,17 @@ from app.jose import base64url
 from app.jose.algorithms import ALGORITHMS, PrivateKey, public_jwk, spki
 from app.jose.jwk import thumbprint
 from app.jose.jwks import ServerKey, VerificationKeys, server_jwks
-from app.jose.jwt import InvalidToken, Signer, VerifiedClaims, unverified, verify
+from app.jose.jwt import (
+    MAX_TOKEN,
+    InvalidToken,
+    Signer,
+    UnknownKey,
+    VerifiedClaims,
+    check_dates,
+    unverified,
+    verify,
+    verify_document,
+)
 from tests.kit.stopwatch import cheapest
 
 NOW = 1_800_000_000
@@ -503,3 +513,47 @@ def test_base64url_is_a_bijection(data: bytes) -> None:
     text = base64url.encode(data)
     assert base64url.decode(text) == data
     assert text == base64.urlsafe_b64encode(data).rstrip(b"=")
+
+
+def test_a_document_needs_no_audience() -> None:
+    """It has a type of its own, may be larger, and everything else counts as for a token."""
+    issuer = Issuer("ES256")
+    signer = Signer(issuer.kid, "ES256", issuer.private, "list+jwt")
+    claims = {"iat": NOW, "exp": NOW + 60, "lst": "x" * MAX_TOKEN}
+    wanted: dict[str, Any] = {
+        "keys": issuer.keys,
+        "algorithm": "ES256",
+        "typ": "list+jwt",
+        "now": NOW,
+        "at_most": 3 * MAX_TOKEN,
+    }
+    document = signer.sign(claims)
+    assert verify_document(document, **wanted).claims == claims
+    for token, changes in (
+        (document, {"at_most": len(document) - 1}),
+        (document, {"now": NOW + 120}),
+        (document, {"typ": "at+jwt"}),
+        (document, {"keys": Issuer("ES256").keys}),
+        (signer.sign({"iat": NOW}), {}),
+    ):
+        with pytest.raises(InvalidToken):
+            verify_document(token, **{**wanted, **changes})
+
+
+def test_an_unknown_key_is_told_apart() -> None:
+    """Only there newer keys may help: not where the key is known and the signature false."""
+    issuer, other = Issuer("ES256"), Issuer("ES256")
+    with pytest.raises(UnknownKey):
+        issuer.verify(other.signer.sign(CLAIMS))
+    with pytest.raises(InvalidToken) as caught:
+        issuer.verify(other.sign({"kid": issuer.kid}, CLAIMS))
+    assert not isinstance(caught.value, UnknownKey)
+
+
+def test_dates_can_be_looked_at_again() -> None:
+    """A token that was good ends by the same rule as at first."""
+    verified = VerifiedClaims("kid", CLAIMS)
+    check_dates(verified, NOW + 359)
+    with pytest.raises(InvalidToken) as caught:
+        check_dates(verified, NOW + 360)
+    assert caught.value.finding.reason is Reason.EXPIRED

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 from urllib.parse import unquote, urlencode
 
 from app import clock, config
@@ -24,7 +24,8 @@ from app.config import Settings
 from app.jose import jwt
 from app.main import House, open_house
 from app.pki.anchors import load_pem_bundle
-from app.store import audit
+from app.store import audit, registry
+from app.store import clients as client_rows
 from app.tls.peer import PeerCertificate
 
 FORM = ("content-type", "application/x-www-form-urlencoded")
@@ -165,6 +166,31 @@ class Stage:
         fields = {"grant_type": "client_credentials", "client_id": "bot"} | parameters
         path = self.house.door.issuer.path + TOKEN_PATH
         return self.post(path, {k: v for k, v in fields.items() if v}, peer=peer)
+
+    def introspect(
+        self,
+        token: str,
+        peer: PeerCertificate | None = None,
+        *,
+        accept: str = "*/*",
+        **parameters: str,
+    ) -> Answer:
+        """A question about `token`, from ``bot`` unless said."""
+        headers = [("accept", accept)]
+        fields = {"client_id": "bot", "token": token} | parameters
+        return self.post("/introspect", fields, peer=peer or self.bot, headers=headers)
+
+    def revoke(self, token: str, peer: PeerCertificate | None = None, **more: str) -> Answer:
+        """A revocation of `token`, by ``bot`` unless said."""
+        fields = {"client_id": "bot", "token": token} | more
+        return self.post("/revoke", fields, peer=peer or self.bot)
+
+    def let_see(self, client_id: str, *serves: str, everything: bool = False) -> None:
+        """Register which tokens the client may look at."""
+        sight: Literal["own", "all"] = "all" if everything else "own"
+        with registry.change(self.house.database) as conn:
+            now = clock.now()
+            assert client_rows.set_sight(conn, client_id, now, introspection=sight, serves=serves)
 
     def claims(self, answer: Answer) -> dict[str, Any]:
         """The claims of the token in `answer`, verified as a resource server would."""

@@ -1,7 +1,7 @@
 """The documentation as programs: what its blocks say, and whether an output is the one shown.
 
 In a ``console`` block a line that begins with ``$ `` is a command, lines that begin with ``> ``
-continue it, and what follows up to the next command is its whole output. In a shown output ``…``
+(or are ``>``) continue it, and what follows up to the next command is its whole output. In a shown output ``…``
 stands for anything within its line, and a line that is ``…`` alone for any lines, or none. An
 ``error_ref`` or a thumbprint in it is a sample: wherever it stands again, in an output or in a
 command, the real one must stand, or is typed. A command must succeed unless the next one is
@@ -62,7 +62,7 @@ class Block:
                 found.append(Step(line[2:], None, number))
                 continue
             last = found.pop()
-            if line.startswith("> ") and last.shown is None:
+            if (line == ">" or line.startswith("> ")) and last.shown is None:
                 found.append(Step(f"{last.command}\n{line[2:]}", None, last.line))
             else:
                 found.append(Step(last.command, (*(last.shown or ()), line), last.line))

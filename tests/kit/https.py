@@ -40,6 +40,7 @@ class Seen:
 
     path: str
     headers: Mapping[str, str]
+    body: bytes = b""
 
 
 class HttpsServer:
@@ -121,7 +122,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer as told."""
         owner = self.server.owner
-        owner.seen.append(Seen(self.path, dict(self.headers)))
+        body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        owner.seen.append(Seen(self.path, dict(self.headers), body))
         answer = owner.answers.get(self.path, Answer(status=404))
         owner.sleep(answer.wait)
         self.send_response(answer.status)
@@ -140,6 +142,8 @@ class _Handler(BaseHTTPRequestHandler):
         for octet in answer.body:
             self.wfile.write(bytes([octet]))
             owner.sleep(answer.drip)
+
+    do_POST = do_GET  # noqa: N815  # the library looks for this name
 
     def log_message(self, *_args: object) -> None:
         """Quiet."""

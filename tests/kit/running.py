@@ -182,6 +182,7 @@ def running(
     environment = {
         "CERTBOUND_PORT": str(port),
         "CERTBOUND_MTLS_PORT": str(mtls_port),
+        "CERTBOUND_OPS_PORT": "0",  # servers beside each other would fight for the default
         **{f"CERTBOUND_{name.upper()}": value for name, value in settings.items()},
     }
     if quickstart:

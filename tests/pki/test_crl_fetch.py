@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,11 +10,19 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
-from app.jose.document import FetchFailed, Limits, RemoteDocuments
+from app.jose.document import UNPLACED, FetchFailed, Limits, RemoteDocuments
 from app.pki import crl_fetch
 from app.pki.anchors import TrustSet
 from app.pki.crl import CLOCK_SKEW, LoadedCrl
-from app.pki.crl_fetch import CRL_LIMITS, MAX_FETCHES, MAX_INTERVAL, MIN_INTERVAL, CrlFetcher
+from app.pki.crl_fetch import (
+    CRL_LIMITS,
+    MAX_FETCHES,
+    MAX_INTERVAL,
+    MAX_LARGE,
+    MIN_INTERVAL,
+    SETTLES,
+    CrlFetcher,
+)
 from app.pki.crl_store import Revocation
 from app.pki.ocsp_cache import OcspCache
 from app.pki.revocation_policy import RevocationPolicy
@@ -297,6 +306,82 @@ def test_few_fetches_run_at_once() -> None:
     party.fetcher = CrlFetcher(fetch, party.revocation, party.deliver)
     asyncio.run(party.round())
     assert most == MAX_FETCHES
+
+
+def test_few_large_lists_are_held_at_once(server: HttpsServer) -> None:
+    """However many trust sets there are; a source that sends little, or nothing, takes no place."""
+    big = crls.sign(draft(_NOW).with_(entries=crls.many(40_000, _NOW)[0]), _ROOT)
+    assert len(big) > UNPLACED
+    server.answers |= {f"/big{n}.crl": Answer(big, content_type=_CRL) for n in range(5)}
+    server.answers |= {f"/mute{n}.crl": Answer(b"", wait=20) for n in range(3)}
+    sets = [
+        _asking(path, server.url(f"/{path}.crl"))
+        for path in ("mute0", "mute1", "mute2", "big0", "big1", "big2", "big3", "big4", "ca")
+    ]
+    party, gate, lock = of(server), threading.Event(), threading.Lock()
+    storing: list[str] = []
+    stored: list[str] = []
+
+    def deliver(trust_set: TrustSet, _crl: LoadedCrl, _der: bytes) -> bool:
+        with lock:
+            storing.append(trust_set.name)
+        if trust_set.name != "ca":
+            gate.wait(20)
+        with lock:
+            stored.append(trust_set.name)
+        return True
+
+    async def until(count: int, names: list[str]) -> None:
+        async with asyncio.timeout(20):
+            while len(names) < count:  # noqa: ASYNC110 - threads count, and know no event of the loop
+                await asyncio.sleep(0.01)
+
+    async def scene() -> None:
+        fetcher = party.fetcher
+        fetcher._deliver = deliver
+        await fetcher.round(sets)
+        await until(1 + MAX_LARGE, storing)
+        assert stored == ["ca"], "a small list waits for no place"
+        assert len(storing) == 1 + MAX_LARGE
+        gate.set()
+        await until(6, stored)
+        assert len(storing) == 6, "every one of them, in its turn"
+        await fetcher.close()
+
+    asyncio.run(scene())
+
+
+def test_a_stored_list_that_does_not_count_is_told_once(server: HttpsServer) -> None:
+    """Whatever lost it on the way: the log says so, and no more when the registry names it."""
+    party = of(server)
+    party.fetcher._deliver = lambda _set, _crl, _der: True  # and the registry never names it
+    with capture_logs() as logs:
+        for later in (0, 1, SETTLES, 1):
+            asyncio.run(party.round(later))
+    assert [each["event"] for each in logs] == ["crl.does_not_count"]
+    assert logs[0]["trust_set"] == "kit"
+    party = of(server)
+    with capture_logs() as logs:
+        for later in (0, 1, SETTLES, 1):
+            asyncio.run(party.round(later))
+    assert logs == []
+
+
+def test_what_is_not_stored_is_not_kept(server: HttpsServer) -> None:
+    """A list that the store refused, or could not take, is not held for a registry to name it."""
+
+    def refuse(_set: TrustSet, _crl: LoadedCrl, _der: bytes) -> bool:
+        return False
+
+    def fail(_set: TrustSet, _crl: LoadedCrl, _der: bytes) -> bool:
+        raise OSError("database down")
+
+    for deliver in (refuse, fail):
+        party = of(server)
+        party.fetcher._deliver = deliver
+        asyncio.run(party.round())
+        assert party.problem
+        assert party.revocation._offered == {}
 
 
 class Hanging:

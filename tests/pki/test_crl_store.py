@@ -1,5 +1,6 @@
 """The CRLs of a process: what the registry names counts, is parsed once, and never lets go early."""
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable
@@ -66,7 +67,11 @@ class Shelf:
 
     def numbers(self, trust_set: str = "kit") -> list[int]:
         """The numbers of the lists that count."""
-        return sorted(each.number for each in self.revocation.crls(trust_set))
+        return sorted(each.number for each in self.revocation.crls(trust_set) if not each.replaced)
+
+    def only_revoking(self) -> list[int]:
+        """The numbers of the lists whose silence does not count any more."""
+        return sorted(each.number for each in self.revocation.crls("kit") if each.replaced)
 
 
 def big(count: int) -> bytes:
@@ -134,20 +139,44 @@ def test_a_list_ends_with_the_certificate_that_vouched_for_it() -> None:
     assert shelf.revocation.wait(1)
 
 
-def test_a_big_list_loads_beside_and_the_old_one_counts_until_then() -> None:
-    """Nobody waits for it, and nobody is refused meanwhile."""
+def test_a_big_list_loads_beside_and_the_old_one_only_revokes_until_then() -> None:
+    """The registry does not wait for it; whoever decides knows that it is coming."""
     shelf = Shelf()
     small, large = shelf.put(crls.crl(_ROOT, _NOW, count=1)), shelf.put(big(2))
-    shelf.revocation.follow(1, [_SET], [small])
+    other = TrustSet("other", (_ROOT.certificate,), revocation=RevocationPolicy("crl"))
+    beside = shelf.put(crls.crl(_ROOT, _NOW, count=3), other)
+    shelf.revocation.follow(1, [_SET, other], [small, beside])
     shelf.gate.clear()
-    started = time.monotonic()
-    shelf.revocation.follow(2, [_SET], [large])
-    assert time.monotonic() - started < 1
-    assert shelf.numbers() == [1]
+    shelf.revocation.follow(2, [_SET, other], [large, beside])  # returns with the gate closed
+    assert (shelf.numbers(), shelf.only_revoking()) == ([], [1])
+    assert shelf.revocation.loading("kit")
     assert not shelf.revocation.wait(0)
+    assert (shelf.numbers("other"), shelf.revocation.loading("other")) == ([3], False)
     shelf.gate.set()
     assert shelf.revocation.wait(10)
-    assert shelf.numbers() == [2]
+    assert (shelf.numbers(), shelf.only_revoking()) == ([2], [])
+    assert not shelf.revocation.loading("kit")
+
+
+def test_many_wait_for_a_list_and_one_gives_up() -> None:
+    """Who waits wakes when it is there; who waited long enough goes, and ends it for nobody."""
+    shelf = Shelf()
+    shelf.gate.clear()
+    shelf.revocation.follow(1, [_SET], [shelf.put(big(1))])
+
+    async def main() -> None:
+        await shelf.revocation.loaded("kit", 0.01)
+        assert shelf.revocation.loading("kit")
+        await shelf.revocation.loaded("other", 10)  # nothing is coming there
+        waiting = [asyncio.create_task(shelf.revocation.loaded("kit", 10)) for _ in range(50)]
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+        shelf.gate.set()
+        await asyncio.gather(*waiting[1:])
+        assert not shelf.revocation.loading("kit")
+        assert shelf.numbers() == [1]
+
+    asyncio.run(main())
 
 
 def test_a_list_just_fetched_is_not_read_again() -> None:
@@ -169,8 +198,8 @@ def test_offers_that_nobody_takes_are_forgotten() -> None:
 
 
 @pytest.mark.parametrize("damage", ["lost", "broken", "of another CA"])
-def test_an_unusable_list_leaves_the_old_one_with_one_alert(damage: str) -> None:
-    """What cannot be used does not replace what can; it is tried once, not at every version."""
+def test_an_unusable_list_leaves_the_old_one_revoking_with_one_alert(damage: str) -> None:
+    """It is tried once, not at every version; nobody waits for it, and the old silence is over."""
     shelf = Shelf()
     good, bad = (shelf.put(crls.crl(_ROOT, _NOW, count=each)) for each in (1, 2))
     shelf.revocation.follow(1, [_SET], [good])
@@ -183,9 +212,30 @@ def test_an_unusable_list_leaves_the_old_one_with_one_alert(damage: str) -> None
         for version in range(2, 6):
             shelf.revocation.follow(version, [_SET], [bad])
         assert shelf.revocation.wait(1)
-    assert shelf.numbers() == [1]
+    assert (shelf.numbers(), shelf.only_revoking()) == ([], [1])
+    assert not shelf.revocation.loading("kit")
     assert shelf.reads == [good.digest, bad.digest]
     assert [each["event"] for each in logged] == ["crl.unusable"]
+
+
+def test_a_list_that_was_lost_counts_again_when_it_is_fetched() -> None:
+    """The registry names it still, so nothing need change there; and nobody waits any more."""
+    shelf = Shelf()
+    good, lost = (shelf.put(crls.crl(_ROOT, _NOW, count=each)) for each in (1, 2))
+    shelf.revocation.follow(1, [_SET], [good])
+    fetched = load_for(_SET, shelf.lists.pop(lost.digest))
+    shelf.revocation.follow(2, [_SET], [lost])
+    assert (shelf.numbers(), shelf.only_revoking()) == ([], [1])
+    shelf.revocation.offer(fetched)
+    assert (shelf.numbers(), shelf.only_revoking()) == ([2], [])
+    assert shelf.revocation._offered == {}
+    shelf.gate.clear()
+    row = shelf.put(big(3))
+    shelf.revocation.follow(3, [_SET], [row])
+    assert shelf.revocation.loading("kit")
+    shelf.revocation.offer(load_for(_SET, shelf.lists[row.digest]))
+    assert (shelf.numbers(), shelf.revocation.loading("kit")) == ([3], False)
+    shelf.gate.set()
 
 
 def test_a_database_that_is_down_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,11 +245,56 @@ def test_a_database_that_is_down_is_asked_again(monkeypatch: pytest.MonkeyPatch)
     old, new = (shelf.put(crls.crl(_ROOT, _NOW, count=each)) for each in (1, 2))
     shelf.revocation.follow(1, [_SET], [old])
     shelf.down = True
-    shelf.revocation.follow(2, [_SET], [new])
-    assert shelf.numbers() == [1]
-    shelf.down = False
-    assert shelf.revocation.wait(10)
+    with capture_logs() as logged:
+        shelf.revocation.follow(2, [_SET], [new])
+        assert (shelf.numbers(), shelf.only_revoking()) == ([], [1])
+        assert shelf.revocation.loading("kit")
+        until(lambda: len(shelf.reads) > 5)
+        shelf.down = False
+        assert shelf.revocation.wait(10)
     assert shelf.numbers() == [2]
+    assert [each["event"] for each in logged] == ["crl.unread"], "once, not at each try"
+
+
+def test_a_list_that_cannot_be_read_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that comes after it in the queue gets its turn."""
+    monkeypatch.setattr(crl_store, "RETRY_AFTER", 0.01)
+    shelf = Shelf()
+    other = TrustSet("other", (_ROOT.certificate,), revocation=RevocationPolicy("crl"))
+    bad, good = shelf.put(big(1)), shelf.put(big(2), other)
+    read = shelf.read
+
+    def choosy(digest: str) -> bytes | None:
+        if digest == bad.digest:
+            raise OSError("this one never")
+        return read(digest)
+
+    shelf.revocation = Revocation(choosy, OcspCache(_nobody))
+    shelf.revocation.follow(1, [_SET, other], [bad, good])
+    until(lambda: not shelf.revocation.loading("other"))
+    assert shelf.numbers("other") == [2]
+    assert shelf.revocation.loading("kit")
+    shelf.revocation.close()
+
+
+def test_a_ca_that_left_is_told_once() -> None:
+    """Its list stays named by the registry; further changes of the set are no news about it."""
+    shelf = Shelf()
+    row = shelf.put(crls.crl(_ROOT, _NOW))
+    shelf.revocation.follow(1, [_SET], [row])
+    states = [
+        TrustSet("kit", (_WORLD.evil.certificate,), revocation=RevocationPolicy("crl", "hard", age))
+        for age in (0, 60, 3600)
+    ]
+    with capture_logs() as logged:
+        for version, without in enumerate(states, 2):
+            shelf.revocation.follow(version, [without], [row])
+    assert [each["event"] for each in logged] == ["crl.unusable"]
+    shelf.revocation.follow(9, [_SET], [row])
+    assert shelf.numbers() == [1]
+    with capture_logs() as logged:
+        shelf.revocation.follow(10, states[:1], [row])
+    assert [each["event"] for each in logged] == ["crl.unusable"], "it had come back meanwhile"
 
 
 def test_closing_ends_the_attempts() -> None:

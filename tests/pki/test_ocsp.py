@@ -119,6 +119,15 @@ def _outdated() -> ca.Authority:
     return replace(made, certificate=_ROOT.sign(draft))
 
 
+def _certified(label: str, *more: ca.Extension) -> ca.Authority:
+    """A responder with these extensions beside the purpose."""
+    made = delegate(_ROOT, _NOW, label)
+    draft = ca.client_draft(made.subject, made.key, _NOW).plus(ca.eku(OCSP_SIGNING), *more)
+    return replace(made, certificate=_ROOT.sign(draft))
+
+
+_SUB_CA = _certified("sub CA", ca.basic(ca=True), ca.usage("digital_signature", "key_cert_sign"))
+_NO_SIGNER = _certified("no signer", ca.usage("key_encipherment"))
 _WITHOUT_PURPOSE = delegate(_ROOT, _NOW, "no purpose", ExtendedKeyUsageOID.CLIENT_AUTH)
 _STRANGER, _OUTDATED = _stranger("stranger"), _outdated()
 _LATER = ocsp.OCSPResponseStatus.TRY_LATER
@@ -137,6 +146,14 @@ _DOUBTFUL: dict[str, tuple[Manner, str]] = {
     ),
     "responder without purpose": (
         Manner(signer=_WITHOUT_PURPOSE, certificates=(_WITHOUT_PURPOSE.certificate,)),
+        "signed neither",
+    ),
+    "a CA below that names the purpose": (
+        Manner(signer=_SUB_CA, certificates=(_SUB_CA.certificate,)),
+        "signed neither",
+    ),
+    "responder whose key is for other things": (
+        Manner(signer=_NO_SIGNER, certificates=(_NO_SIGNER.certificate,)),
         "signed neither",
     ),
     "responder out of date": (
@@ -176,6 +193,40 @@ def test_a_delegated_responder_passes(responder: Responder, kind: str) -> None:
     delegated = delegate(_ROOT, _NOW, f"delegated {kind}")
     responder.manner = Manner(signer=delegated, certificates=(delegated.certificate,))
     assert ask(responder).passed
+
+
+def test_a_denied_responder_is_not_believed(responder: Responder) -> None:
+    """Neither what it says from then on nor the good it said before; its revoked still stops."""
+    delegated = delegate(_ROOT, _NOW, "denied responder")
+    responder.manner = Manner(signer=delegated, certificates=(delegated.certificate,))
+    key = check.describe(delegated.certificate).spki_sha256
+
+    async def scene() -> None:
+        party = Party(responder.url)
+        assert (await party.log_in()).passed
+        party.answers.bar(2, lambda facts: facts.spki_sha256 == key)
+        party.answers.bar(1, lambda _facts: False)  # of an older registry
+        shown = party.judge(peer(_LEAF))
+        assert shown.reason is Reason.REVOCATION_UNKNOWN
+        assert "deny-list" in shown.seen
+        party.clock += RETRY_AFTER
+        assert "deny-list" in (await party.log_in()).seen
+        responder.manner = Manner(age=60)  # older than the void word, and the CA's own
+        party.clock += RETRY_AFTER
+        assert (await party.log_in()).passed
+
+    asyncio.run(scene())
+    responder.manner = Manner(
+        status="revoked", signer=delegated, certificates=(delegated.certificate,)
+    )
+
+    async def stopped() -> None:
+        party = Party(responder.url, fail="soft")
+        assert (await party.log_in()).reason is Reason.REVOKED
+        party.answers.bar(1, lambda facts: facts.spki_sha256 == key)
+        assert party.judge(peer(_LEAF)).reason is Reason.REVOKED
+
+    asyncio.run(stopped())
 
 
 def test_an_answer_without_nonce_counts_by_its_dates(responder: Responder) -> None:
@@ -273,14 +324,18 @@ def test_a_revocation_bites_with_the_next_answer(responder: Responder) -> None:
 
 @pytest.mark.parametrize("fail", ["hard", "soft"])
 def test_a_responder_that_forgets_takes_no_revocation_back(responder: Responder, fail: str) -> None:
-    """After *revoked*, *unknown* lets nobody in, not even softly; only a *good* does."""
+    """After *revoked*, *unknown* lets nobody in, not even softly; only a later *good* does."""
 
     async def scene() -> None:
         party = Party(responder.url, fail=fail)
         presented = peer(_LEAF)
         verdicts = []
-        for status in ("revoked", "unknown", "good"):
-            responder.manner = Manner(status=status, life=10_000)
+        for manner in (
+            Manner(status="revoked", age=60, life=10_000),
+            Manner(status="unknown", life=10_000),
+            Manner(life=10_000),
+        ):
+            responder.manner = manner
             party.clock += REFRESH_AFTER
             await party.prepare(presented)
             await asyncio.sleep(0.2)
@@ -292,6 +347,24 @@ def test_a_responder_that_forgets_takes_no_revocation_back(responder: Responder,
         asyncio.run(scene())
     assert [each["event"] for each in logged] == ["ocsp.failed", "ocsp.recovered"]
     assert "does not know any more" in logged[0]["problem"]
+
+
+def test_a_good_of_the_same_moment_takes_no_revocation_back(responder: Responder) -> None:
+    """Of two words of one date the worse one counts: which was the last nobody can tell."""
+
+    async def scene() -> None:
+        party = Party(responder.url)
+        for status in ("revoked", "good"):
+            responder.manner = Manner(status=status, life=10_000)
+            party.clock += REFRESH_AFTER
+            await party.prepare(peer(_LEAF))
+            await asyncio.sleep(0.2)
+            assert party.judge(peer(_LEAF)).reason is Reason.REVOKED
+        await party.answers.close()
+
+    with capture_logs() as logged:
+        asyncio.run(scene())
+    assert [each["event"] for each in logged] == ["ocsp.failed"]
 
 
 def test_an_answer_ends_on_an_open_connection(responder: Responder) -> None:

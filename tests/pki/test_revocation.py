@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import pytest
 from cryptography import x509
@@ -35,6 +36,13 @@ class Lists:
 
     loaded: tuple[LoadedCrl, ...] = ()
     asked: list[str] = field(default_factory=list)
+    more: bool = False
+    """Whether a newer list is still to come."""
+
+    def loading(self, trust_set: str) -> bool:
+        """As the test says."""
+        self.asked.append(trust_set)
+        return self.more
 
     def crls(self, trust_set: str) -> Sequence[LoadedCrl]:
         """The lists."""
@@ -130,6 +138,32 @@ def test_a_missing_list_is_unknown(missing: str) -> None:
 def test_knowing_nothing_fails_hard() -> None:
     """Where nobody wired a source, a policy is no decoration."""
     assert judge(NO_SOURCE, _LEAF).reason is Reason.REVOCATION_UNKNOWN
+
+
+@pytest.mark.parametrize("fail", ["hard", "soft"])
+def test_while_a_newer_list_is_loaded_nobody_passes(fail: Literal["hard", "soft"]) -> None:
+    """The old list's silence proves nothing any more, whatever the policy does about doubt."""
+    policy = trusting(RevocationPolicy("crl", fail))
+    lists = loaded(policy, crls.crl(_ROOT, _NOW))
+    lists.more = True
+    finding = judge(lists, _LEAF, trust_set=policy)
+    assert finding.reason is Reason.REVOCATION_UNKNOWN
+    assert "still being loaded" in finding.seen
+    revoking = loaded(policy, crls.crl(_ROOT, _NOW, [serial_of(_LEAF)]))
+    revoking.more = True
+    assert judge(revoking, _LEAF, trust_set=policy).reason is Reason.REVOKED
+    lists.more = False
+    assert judge(lists, _LEAF, trust_set=policy).passed
+
+
+def test_a_list_that_was_replaced_only_revokes() -> None:
+    """Where the newer one cannot be used, the old one's silence is no good word."""
+    lists = loaded(trusting(), crls.crl(_ROOT, _NOW, [serial_of(_LEAF)]))
+    old = Lists(tuple(each.only_revoking() for each in lists.loaded))
+    assert judge(old, _LEAF).reason is Reason.REVOKED
+    other = judge(old, _ROOT.sign(_WORLD.draft().with_(serial=b"\x05")))
+    assert other.reason is Reason.REVOCATION_UNKNOWN
+    assert "was replaced by one that is not at hand" in other.seen
 
 
 def test_soft_failure_lets_in_and_says_so_each_time() -> None:

@@ -1,10 +1,16 @@
 """SPIFFE IDs, patterns over them, and the rules of a leaf SVID."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import Examination, Finding, Reason, Refused
+from app.pki import check
+from app.pki.anchors import TrustSet
+from app.pki.leaf import read_leaf
+from app.pki.leaf_policy import examine_usage
 from app.pki.spiffe import (
     MAX_ID,
     SpiffeId,
@@ -14,7 +20,7 @@ from app.pki.spiffe import (
     parse_pattern,
 )
 from app.pki.subject_match import PresentedNames
-from tests.kit.ca import san, usage
+from tests.kit.ca import basic, san, usage
 from tests.kit.world import World
 from tests.pki.judging import peer
 
@@ -280,6 +286,45 @@ def test_key_usage_is_that_of_a_leaf_svid(world: World, bits: tuple[str, ...] | 
     assert (found, findings[-1].reason) == (None, Reason.KEY_USAGE)
     assert ask(leaf) == (found, findings)
     assert "key usage" in findings[-1].seen or "digitalSignature" in findings[-1].seen
+
+
+def test_key_usage_is_marked_critical(world: World) -> None:
+    """Section 4.3 again: else a validator that does not know it may pass it over."""
+    lenient = replace(usage("digital_signature"), critical=False)
+    found, findings = ask(world.root.sign(world.draft(san(uri=[ID])).plus(lenient)))
+    assert (found, findings[-1].reason) == (None, Reason.KEY_USAGE)
+    assert findings[-1].seen == "key usage not marked critical"
+    plain = Examination()  # a rule of SVIDs alone: other certificates are not asked for it
+    examine_usage(plain, read_leaf(world.root.sign(world.draft().plus(lenient))))
+    assert plain.findings[-1].passed
+
+
+def test_a_ca_is_no_leaf_svid(world: World) -> None:
+    """Section 4.1: its ID and key usage may be those of a leaf, the path check refuses it."""
+    draft = world.draft(san(uri=[ID])).plus(basic(ca=True))
+    leaf = world.root.sign(draft)
+    assert str(ask(leaf)[0]) == ID
+    sets = [TrustSet("kit", (world.root.certificate,), trust_domain="acme.example")]
+    with pytest.raises(Refused) as refused:
+        check.by_path(Examination(), peer(leaf), sets, world.now)
+    assert refused.value.finding.reason is Reason.KEY_USAGE
+    assert refused.value.finding.seen == "a CA certificate"
+
+
+@pytest.mark.parametrize("uris", [[ID], []])
+def test_an_empty_subject_needs_critical_names(world: World, uris: list[str]) -> None:
+    """Section 3.1, after RFC 5280 section 4.1.2.6: then the name in the SAN is all there is."""
+    names = san(uri=uris, dns=["a.example"])
+    leaf = world.root.sign(world.draft(names, subject=_NOBODY))
+    found, findings = ask(leaf, thorough=True)
+    assert str(found) == (ID if uris else "None")
+    assert findings[-1].reason is Reason.CERTIFICATE_MALFORMED
+    assert "not marked critical" in findings[-1].seen
+    assert ask(leaf)[0] is None
+    nameless = world.root.sign(world.draft(subject=_NOBODY))
+    assert [f.reason for f in ask(nameless, thorough=True)[1]] == [Reason.SPIFFE_NOT_SINGLE_URI]
+    named = world.root.sign(world.draft(names))
+    assert "critical" not in ask(named, thorough=True)[1][-1].seen
 
 
 def test_other_bits_do_not_matter(world: World) -> None:

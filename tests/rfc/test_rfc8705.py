@@ -189,6 +189,13 @@ def test_section_3_1_the_confirmation_is_the_hash_of_the_certificate(standing: S
     assert base64.urlsafe_b64encode(fingerprint).rstrip(b"=").decode() == cnf["x5t#S256"]
 
 
+def test_section_3_2_introspection_tells_the_confirmation(standing: Stage) -> None:
+    """The same ``cnf`` as in the token, for resources that read no JWT."""
+    answer = standing.token(standing.bot)
+    told = standing.introspect(answer.json()["access_token"]).json()
+    assert told["cnf"] == standing.claims(answer)["cnf"] == {"x5t#S256": standing.bot.thumbprint}
+
+
 def test_section_3_3_the_metadata_says_so(standing: Stage) -> None:
     """tls_client_certificate_bound_access_tokens is true, a boolean."""
     found = standing.ask("GET", "/.well-known/oauth-authorization-server").json()

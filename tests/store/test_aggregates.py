@@ -132,11 +132,15 @@ def test_a_credential_stands_where_its_dates_say(db: Database) -> None:
     assert KEY.phase(0) == "active"
     with registry.change(db) as conn:
         credentials.add(conn, KEY)
-        assert credentials.retire_at(conn, "bot", "spki-1", 9)
-        assert not credentials.retire_at(conn, "bot", "spki-2", 9)
+        assert credentials.retire_at(conn, "bot", "spki-1", 9, now=5)
+        assert not credentials.retire_at(conn, "bot", "spki-2", 9, now=5)
         (row,) = credentials.of_client(conn, "bot")
         assert (row.retire_at, row.phase(8), row.phase(9)) == (9, "retiring", "retired")
-        assert credentials.retire_at(conn, "bot", "spki-1", None)
+        refused = [(10, 5, False), (None, 5, False), (10, 9, True), (None, 9, True)]
+        for at, now, postpone in refused:  # later unasked, and after it stopped whatever is asked
+            assert not credentials.retire_at(conn, "bot", "spki-1", at, now=now, postpone=postpone)
+        assert credentials.retire_at(conn, "bot", "spki-1", 8, now=5)
+        assert credentials.retire_at(conn, "bot", "spki-1", None, now=5, postpone=True)
         assert credentials.of_client(conn, "bot")[0].phase(9) == "active"
 
 
@@ -151,7 +155,7 @@ def test_revoking_is_final(db: Database) -> None:
         assert credentials.revoke(conn, "bot", "thumb-1", 7)
         assert not credentials.revoke(conn, "bot", "thumb-1", 8)
         assert not credentials.retire(conn, "bot", "thumb-1", 8)
-        assert not credentials.retire_at(conn, "bot", "thumb-1", 8)
+        assert not credentials.retire_at(conn, "bot", "thumb-1", 8, now=7)
         rows = credentials.of_client(conn, "bot")
     assert [(row.phase(9), row.revoked_at, row.retired_at) for row in rows] == [
         ("revoked", 7, 7),
@@ -160,16 +164,18 @@ def test_revoking_is_final(db: Database) -> None:
 
 
 def test_custody_is_noted(db: Database, bot: ClientRow) -> None:
-    """Who has the key and where; unknown and nobody until said; only the known words."""
+    """Who has the key, where, and its labels; nothing until said, one by one; only the known words."""
     with registry.change(db) as conn:
         credentials.add(conn, CERTIFICATE)
         clients.add(conn, replace(bot, client_id="bot2"))
         credentials.add(conn, replace(KEY, client_id="bot2"))
-        assert credentials.set_custody(conn, "bot", "thumb-1", "hsm", "Key team")
-        assert not credentials.set_custody(conn, "bot", "thumb-2", "hsm", "")
+        assert credentials.label(conn, "bot", "thumb-1", custody="hsm", tenant="acme")
+        assert credentials.label(conn, "bot", "thumb-1", owner="Key team", risk="high")
+        assert not credentials.label(conn, "bot", "thumb-2", custody="hsm")
         mine, other = credentials.by_key(conn, "spki-1")
         assert (mine.custody, mine.owner) == ("hsm", "Key team")
-        assert (other.custody, other.owner) == ("unknown", "")
+        assert (mine.tenant, mine.risk, mine.resource_class) == ("acme", "high", "")
+        assert (other.custody, other.owner, other.tenant) == ("unknown", "", "")
         assert credentials.by_thumbprint(conn, "thumb-1") == [mine]
     with pytest.raises(IntegrityError), registry.change(db) as conn:
         conn.exec_driver_sql("UPDATE credentials SET custody = 'pocket'")

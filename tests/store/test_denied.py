@@ -23,6 +23,23 @@ def test_what_is_denied_is_in_the_registry(db: Database) -> None:
         )
 
 
+def test_a_content_goes_with_the_entry_it_is_known_from(db: Database) -> None:
+    """Known at once or later, it is denied while one entry has it."""
+    with registry.change(db) as conn:
+        for value, content in (("v", "c"), ("twin", "c"), ("w", "")):
+            assert denied.deny(
+                conn, "thumbprint", value, reason="", actor="a", at=5, tbs_sha256=content
+            )
+        assert not denied.deny(conn, "thumbprint", "v", reason="", actor="b", at=6, tbs_sha256="d")
+        assert denied.deny(conn, "thumbprint", "w", reason="", actor="b", at=6, tbs_sha256="e")
+        assert denied.snapshot(conn).contents == {"c", "e"}
+        assert [row.actor for row in denied.listed(conn)] == ["a", "a", "a"]
+        denied.allow(conn, "thumbprint", "v")
+        assert denied.snapshot(conn).contents == {"c", "e"}
+        denied.allow(conn, "thumbprint", "twin")
+        assert denied.snapshot(conn).contents == {"e"}
+
+
 def test_what_is_allowed_again_is_gone(db: Database) -> None:
     """True once; another kind's entry stays."""
     with registry.change(db) as conn:

@@ -57,6 +57,26 @@ def test_the_order_is_that_of_the_claims(db: Database, at: int) -> None:
     assert order == ["bot5", "bot3", "bot1"]
 
 
+def test_a_proof_comes_before_every_mere_word(db: Database) -> None:
+    """Who shows the key is first among those who only named it, and later than who showed it before."""
+
+    def order(*claims: tuple[str, bool]) -> list[str]:
+        with db.begin() as conn:
+            for client_id, proven in claims:
+                found = holders.claim(conn, "k", client_id, "acme", 5, proven=proven)
+                assert holders.among(client_id, found, proven=proven)
+            return [each.client_id for each in holders.of_key(conn, "k")]
+
+    assert order(("bot5", False), ("bot3", False)) == ["bot5", "bot3"]
+    assert order(("bot1", True)) == ["bot1", "bot5", "bot3"]
+    assert order(("bot3", True)) == ["bot1", "bot3", "bot5"]
+    assert order(("bot1", False), ("bot3", True)) == ["bot1", "bot3", "bot5"]
+    assert order(("bot5", True), ("bot2", False)) == ["bot1", "bot3", "bot5", "bot2"]
+    with db.read() as conn:
+        times = [each.first_seen for each in holders.of_key(conn, "k")]
+    assert len(set(times)) == len(times)
+
+
 def test_of_many_that_claim_at_once_one_is_alone(db: Database) -> None:
     """Each transaction sees every claim before it: exactly one found no other holder."""
     start = threading.Barrier(4)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, event
 from app.audit import RequestRefused
 from app.store import audit, clients, registry, tokens
 from app.store.engine import Database, StoreUnavailable, lock_registry
-from app.store.journal import Journal, JournalFull
+from app.store.journal import _AHEAD, _RETAKEN, Journal, JournalFull
 from tests.store.chains import entries, unbroken
 from tests.store.decisions import Made, View, issue
 
@@ -85,6 +85,58 @@ def test_a_change_between_decision_and_commit_wins(
         (entry,) = entries(conn)
         assert conn.exec_driver_sql("SELECT count(*) FROM tokens").scalar() == 0
     assert entry.decision == "refused"
+
+
+def test_many_decisions_are_taken_again_while_others_may_write(
+    db: Database, database_url: str, journal_of: Start
+) -> None:
+    """A change of the registry beside a flood holds no lock for as long as the flood is judged."""
+    journal, other = journal_of(), Database(database_url)
+    versions: list[int] = []
+
+    def decide(view: View) -> Made:
+        if not versions:
+            disable_bot(database_url)
+        elif view.version != versions[0]:
+            with other.begin() as conn:  # waits in vain where the journal has the lock meanwhile
+                lock_registry(conn, exclusive=True)
+        versions.append(view.version)
+        return issue(view)
+
+    async def flood() -> list[Made]:
+        return await asyncio.gather(*(journal.settle(decide) for _ in range(_RETAKEN + 8)))
+
+    answers = asyncio.run(flood())
+    other.dispose()
+    assert all(made.token is None for made in answers)
+    with db.read() as conn:
+        assert {entry.decision for entry in entries(conn)} == {"refused"}
+        assert len(entries(conn)) == _RETAKEN + 8
+        assert unbroken(conn)
+
+
+def test_a_registry_that_keeps_changing_ends_no_patience(
+    db: Database, database_url: str, journal_of: Start
+) -> None:
+    """After some tries they are taken again under the lock, and still on the version in force."""
+    journal, changing = journal_of(), Database(database_url)
+    seen: list[int] = []
+
+    def decide(view: View) -> Made:
+        if view.version not in seen:
+            seen.append(view.version)
+            if len(seen) <= _AHEAD + 1:
+                with registry.change(changing) as conn:
+                    clients.label(conn, "bot", len(seen), tenant=f"t{len(seen)}")
+        return issue(view)
+
+    async def flood() -> list[Made]:
+        return await asyncio.gather(*(journal.settle(decide) for _ in range(_RETAKEN + 8)))
+
+    answers = asyncio.run(flood())
+    changing.dispose()
+    with db.read() as conn:
+        assert {made.version for made in answers} == {registry.version(conn)}
 
 
 @pytest.mark.usefixtures("bot")

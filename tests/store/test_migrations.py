@@ -92,8 +92,8 @@ def test_the_way_back_lets_nothing_count_again(old: Database, empty_url: str) ->
         for name in ("due", "later"):
             write_old_rows(conn, name)
         assert credentials.revoke(conn, "before", "k", 5)
-        assert credentials.retire_at(conn, "due", "k", 6)
-        assert credentials.retire_at(conn, "later", "k", 4_000_000_000)
+        assert credentials.retire_at(conn, "due", "k", 6, now=5)
+        assert credentials.retire_at(conn, "later", "k", 4_000_000_000, now=5)
     schema.downgrade(empty_url, "0001")
     query = "SELECT client_id, id, state, retired_at FROM credentials ORDER BY id"
     with old.begin() as conn:

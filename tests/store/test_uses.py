@@ -227,3 +227,17 @@ def test_certificates_that_open_many_doors_are_listed(db: Database) -> None:
             Wide(client_id="bot", thumbprint=THUMBPRINT, resources=("r1", "r2", "r3"))
         ]
         assert sprawl.wide(conn, 3) == []
+
+
+@pytest.mark.usefixtures("_bots")
+def test_what_was_used_since_its_successor_appeared_expires(db: Database) -> None:
+    """Another instance holds it still, whichever was used last; not after two weeks without a use."""
+    end = uses.QUIET * 9
+    with registry.change(db) as conn:
+        for at in (10, 12):
+            uses.record(conn, [use(at=at, not_after=100)])
+        for at in (11, 13, 11 + uses.QUIET):
+            uses.record(conn, [use(at=at, thumbprint="new", not_after=end)])
+            assert [row.not_after for row in uses.expiring(conn, 101)] == [100]
+        uses.record(conn, [use(at=12 + uses.QUIET, thumbprint="new", not_after=end)])
+        assert uses.expiring(conn, 101) == []

@@ -48,7 +48,6 @@ class Issuer:
         """Sign with a new key; the old ones stay published, or with ``keep=False`` do not."""
         private = ALGORITHMS[self.algorithm].generate()
         self.signer = Signer(secrets.token_urlsafe(8), self.algorithm, private)
-        self._status_signer = Signer(self.signer.kid, self.algorithm, private, "statuslist+jwt")
         key = ServerKey(self.signer.kid, self.algorithm, public_jwk(private.public_key()))
         self._keys = [key, *(self._keys if keep else ())]
 
@@ -120,7 +119,9 @@ class Issuer:
             },
             **claims,
         }
-        return self._status_signer.sign({k: v for k, v in members.items() if v is not None})
+        return self.signer.typed("statuslist+jwt").sign(
+            {k: v for k, v in members.items() if v is not None}
+        )
 
     def fetch(self, url: str, limits: Limits) -> Fetched:
         """As `app.resource.keys.over_https`, without a network."""

@@ -1,0 +1,104 @@
+"""The operations listener: plain HTTP, for machines that watch this one.
+
+Guarantees: it starts before the server does and ends after it, so that "not ready" can be seen; one
+request per connection, at most `MAX_REQUEST` octets, answered within `PATIENCE` seconds or cut off;
+at most `MAX_CONNECTIONS` at a time are answered. No TLS and no authentication: whoever can connect
+can ask, so it listens on this machine alone unless a setting says otherwise.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, cast
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from app.tls.listener import bind
+
+MAX_REQUEST = 16 * 1024
+"""Octets; a scraper sends some hundred."""
+PATIENCE = 15.0
+"""Seconds; a scrape may wait 5 for the database."""
+MAX_CONNECTIONS = 32
+
+
+class CannotListen(Exception):
+    """The address of the operations listener cannot be bound; the text names it."""
+
+
+class _Server(uvicorn.Server):
+    """The server of uvicorn without its signal handling: the main listener's end is its end."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class _OneRequest(HttpToolsProtocol):
+    """One small request, soon answered."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+        """Start the clock that nothing prolongs."""
+        super().connection_made(transport)
+        self._received = 0
+        self._deadline = self.loop.call_later(PATIENCE, transport.abort)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse no more than `MAX_REQUEST`."""
+        self._received += len(data)
+        if self._received > MAX_REQUEST:
+            self.transport.abort()
+        elif not self.transport.is_closing():
+            super().data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the clock."""
+        self._deadline.cancel()
+        super().connection_lost(exc)
+
+
+@contextlib.asynccontextmanager
+async def listening(app: ASGIApp, host: str, port: int) -> AsyncIterator[None]:
+    """Serve `app` until the block ends. Port 0: not at all.
+
+    Raises:
+        CannotListen: the address is taken or not this machine's.
+
+    """
+    if port == 0:
+        yield
+        return
+    try:
+        sockets = bind(host, [port])
+    except OSError as error:
+        raise CannotListen(str(error.strerror or error)) from error
+    try:
+        server = _Server(_configuration(app))
+        serving = asyncio.create_task(server.serve(sockets))
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            await serving
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def _configuration(app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(
+        cast("Any", app),
+        http=_OneRequest,
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        headers=[("Connection", "close")],
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_graceful_shutdown=1,
+    )

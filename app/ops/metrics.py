@@ -1,0 +1,90 @@
+"""The metrics, in the text form that Prometheus reads.
+
+Guarantees few series however many clients there are: counts, and by name only what ends within 30
+days, `MOST_NAMED` at most. Holds no token, no key, and of certificates their thumbprint and end.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from app.ops.figures import Figures, Reading
+
+CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
+"""What `generate_latest` writes."""
+
+
+@dataclass(slots=True, eq=False)
+class Gauges(Collector):
+    """One scrape's figures as metric families. Times are seconds since the epoch."""
+
+    reading: Reading
+    ready: bool
+    server_certificate_end: int | None
+
+    def collect(self) -> Iterator[Metric]:
+        """Every family, those that nothing is known of without samples."""
+        yield _gauge("ready", "Whether /readyz says ready.", float(self.ready))
+        yield _gauge("database_up", "Whether the database answered.", float(self.reading.up))
+        yield _gauge(
+            "server_certificate_not_after_seconds",
+            "End of the server certificate that new connections get.",
+            self.server_certificate_end,
+        )
+        if self.reading.figures is not None:
+            yield from _of(self.reading.figures)
+
+
+def _of(figures: Figures) -> Iterator[Metric]:
+    ending = GaugeMetricFamily(
+        "certbound_client_certificates_ending",
+        "Certificates in use that end within this time, with nothing in their place.",
+        labels=["within"],
+    )
+    for within, count in figures.ending.items():
+        ending.add_metric([within], count)
+    yield ending
+    yield _gauge(
+        "client_certificates_first_not_after_seconds",
+        "The next time at which a client is left without a certificate in date.",
+        figures.first_end,
+    )
+    named = GaugeMetricFamily(
+        "certbound_client_certificate_not_after_seconds",
+        "End of each certificate counted as ending within 30d, the first 100 of them.",
+        labels=["client_id", "x5t_s256"],
+    )
+    for one in figures.soonest:
+        named.add_metric([one.client_id, one.thumbprint], one.not_after)
+    yield named
+    anchors = GaugeMetricFamily(
+        "certbound_trust_anchors_first_not_after_seconds",
+        "End of the first anchor to end of each trust set.",
+        labels=["trust_set"],
+    )
+    for name, end in figures.anchors.items():
+        anchors.add_metric([name], end)
+    yield anchors
+    yield _gauge(
+        "signing_key_current_since_seconds",
+        "Since when the current signing key signs.",
+        figures.signing_since,
+    )
+
+
+def _gauge(name: str, meaning: str, value: float | None) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(f"certbound_{name}", meaning)
+    if value is not None:
+        family.add_metric([], value)
+    return family
+
+
+def rendered(gauges: Gauges) -> bytes:
+    """The text of one scrape, with what the operating system tells of this process."""
+    registry = CollectorRegistry()
+    registry.register(gauges)
+    ProcessCollector(registry=registry)
+    return generate_latest(registry)

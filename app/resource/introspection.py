@@ -1,0 +1,210 @@
+"""Asking the authorization server about each token (RFC 7662), with the resource's own certificate.
+
+Guarantees an answer about this very audience, at most `keep_for` seconds old, and never older
+than the token; what was revoked is noticed that soon. The answer has to name the certificate the
+token is bound to, and that is compared here on every request, an answer kept or not: an answer
+without ``cnf`` is an unbound token. With `report` the server is told which certificate was
+presented and writes down who used whose token.
+
+Each unknown token costs a request to the server. Verifying signatures (`app.resource.tokens`)
+does not, so strangers cannot make it busy.
+"""
+
+import hashlib
+import ssl
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final
+
+from app import clock
+from app.errors import Finding, Reason
+from app.jose import jwt
+from app.jose.strict_json import Members, parse_object
+from app.resource.certificate import Presented
+from app.resource.kept import Kept, Loaded, OutOfReach, Wanting, patiently
+from app.resource.keys import Fetch, endpoint, metadata, over_https
+
+if TYPE_CHECKING:
+    import httpx2
+
+KEPT: Final = 4096
+"""Answers."""
+LONGEST: Final = 30
+"""Seconds an answer may be kept."""
+KEPT_IF_NOT: Final = 2
+"""Seconds an answer is kept that a token is not active, or no answer at all."""
+MAX_ANSWER: Final = 64 * 1024
+AT_ONCE: Final = 16
+"""Requests to the server under way."""
+TIME_LIMIT: Final = 2.0
+_OK: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    members: Members | None
+    """None: there was none."""
+    until: int
+    problem: str = ""
+
+
+class Introspection:
+    """For `Verifier(tokens=…)`. Any thread may ask."""
+
+    def __init__(
+        self,
+        issuer: str,
+        audience: str,
+        *,
+        client_id: str,
+        certificate: str | Path,
+        key: str | Path,
+        ca_file: str | Path | None = None,
+        keep_for: int = LONGEST,
+        report: bool = True,
+        leeway: int = jwt.LEEWAY,
+        fetch: Fetch | None = None,
+        now: Callable[[], int] = clock.now,
+    ) -> None:
+        """`client_id` is the resource as a client, with `certificate` and `key` in PEM files.
+
+        The files are read again when they change. `ca_file` as for `Verifier`.
+
+        Raises:
+            ValueError: `keep_for` is not from 1 to `LONGEST`.
+
+        """
+        if not 1 <= keep_for <= LONGEST:
+            raise ValueError(f"keep_for must be from 1 to {LONGEST} seconds")
+        self._issuer, self._audience, self._client_id = issuer, audience, client_id
+        self._files = Path(certificate), Path(key)
+        self._ca_file = None if ca_file is None else Path(ca_file)
+        self._keep_for, self._report, self._leeway, self._now = keep_for, report, leeway, now
+        self._fetch = fetch or over_https(self._ca_file)
+        self._url = Kept(self._find_endpoint, now, retry_after=2)
+        self._lock = Lock()
+        self._answers: OrderedDict[tuple[bytes, str | None], _Answer] = OrderedDict()
+        self._asking: dict[tuple[bytes, str | None], Future[None]] = {}
+        self._threads = ThreadPoolExecutor(AT_ONCE, "certbound-introspection")
+        self._http: tuple[httpx2.Client, tuple[float, ...]] | None = None
+
+    def claims(self, token: bytes, presented: Presented) -> Mapping[str, Any]:
+        """As `app.resource.tokens.Tokens.claims`."""
+        if not 0 < len(token) <= jwt.MAX_TOKEN:
+            raise jwt.oversized(len(token))
+        if not all(0x21 <= octet <= 0x7E for octet in token):  # noqa: PLR2004  # printable ASCII
+            raise _refused("token form", "not readable")
+        answer = self._answer(token, presented)
+        if answer.members is None:
+            raise OutOfReach(answer.problem)
+        self._require_active(answer.members)
+        return answer.members
+
+    def require_live(self, claims: Mapping[str, Any]) -> None:
+        """Nothing more: the answer said so."""
+
+    def close(self) -> None:
+        """Let go of connections and threads, once nobody asks any more."""
+        self._threads.shutdown()
+        if self._http is not None:
+            self._http[0].close()
+
+    def _answer(self, token: bytes, presented: Presented) -> _Answer:
+        seen = (presented.thumbprint or "none") if self._report else None
+        digest = hashlib.sha256(token).digest(), seen
+        with self._lock:
+            answer = self._answers.get(digest)
+            if answer is not None and self._now() < answer.until:
+                self._answers.move_to_end(digest)
+                return answer
+            asking = self._asking.get(digest)
+            if asking is None:
+                asking = self._asking[digest] = Future()
+                asking.set_running_or_notify_cancel()
+                self._threads.submit(self._ask, digest, token, asking)
+        raise Wanting(asking)
+
+    def _ask(self, digest: tuple[bytes, str | None], token: bytes, done: "Future[None]") -> None:
+        try:
+            members = self._introspect(token, digest[1])
+            answer = _Answer(members, self._now() + self._lasts(members))
+        except Exception as error:  # noqa: BLE001  # a request must never wait for a dead thread
+            answer = _Answer(None, self._now() + KEPT_IF_NOT, f"{type(error).__name__}: {error}")
+        with self._lock:
+            self._answers[digest] = answer
+            if len(self._answers) > KEPT:
+                self._answers.popitem(last=False)
+            del self._asking[digest]
+        done.set_result(None)
+
+    def _lasts(self, members: Members) -> int:
+        ends = members.get("exp")
+        if members.get("active") is not True or type(ends) is not int:
+            return KEPT_IF_NOT
+        return max(min(self._keep_for, ends - self._now()), 1)
+
+    def _introspect(self, token: bytes, seen: str | None) -> Members:
+        form = {"client_id": self._client_id, "token": token.decode("ascii")}
+        if seen is not None:
+            form["certificate_thumbprint"] = seen
+        url = patiently(self._url.current)
+        headers = {"Accept": "application/json"}
+        with self._client().stream("POST", url, data=form, headers=headers) as response:
+            if response.status_code != _OK:
+                raise ValueError(f"introspection answered {response.status_code}")
+            body = b""
+            for chunk in response.iter_raw(MAX_ANSWER):
+                body += chunk
+                if len(body) > MAX_ANSWER:
+                    raise ValueError("introspection answered too much")
+        return parse_object(body, at_most=MAX_ANSWER)
+
+    def _find_endpoint(self) -> Loaded[str]:
+        members = metadata(self._issuer, self._fetch)
+        aliases = members.get("mtls_endpoint_aliases")
+        if isinstance(aliases, dict) and "introspection_endpoint" in aliases:
+            members = aliases
+        url = endpoint(members, "introspection_endpoint")
+        if not url.startswith("https://"):
+            raise ValueError("the introspection endpoint is not https")
+        return Loaded(url, fresh_for=3600, usable_for=24 * 3600)
+
+    def _client(self) -> "httpx2.Client":
+        import httpx2  # noqa: PLC0415  # 65 ms of start-up that those who verify signatures save
+
+        changed = tuple(path.stat().st_mtime for path in self._files)
+        with self._lock:
+            if self._http is None or self._http[1] != changed:
+                tls = ssl.create_default_context()
+                if self._ca_file is not None:
+                    tls.load_verify_locations(self._ca_file)
+                tls.load_cert_chain(*self._files)
+                # The one before is closed when the last thread that uses it lets go of it.
+                self._http = httpx2.Client(verify=tls, timeout=TIME_LIMIT, trust_env=False), changed
+            return self._http[0]
+
+    def _require_active(self, members: Members) -> None:
+        if members.get("active") is not True:
+            verdict = members.get("certificate_verdict")
+            reason = _OF_VERDICT.get(verdict if isinstance(verdict, str) else "")
+            check = "token status" if reason is None else "binding"
+            raise _refused(check, "not active", reason or Reason.REQUEST_MALFORMED)
+        if members.get("iss", self._issuer) != self._issuer:
+            raise _refused("token iss", "another issuer")
+        if members.get("aud") != self._audience:
+            raise _refused("token aud", "another audience")
+        jwt.check_dates(jwt.VerifiedClaims("", members), self._now(), self._leeway)
+
+
+_OF_VERDICT = {
+    "other_certificate": Reason.BINDING_MISMATCH,
+    "no_certificate": Reason.NO_CERTIFICATE,
+}
+
+
+def _refused(check: str, seen: str, reason: Reason = Reason.REQUEST_MALFORMED) -> jwt.InvalidToken:
+    return jwt.InvalidToken(Finding(check, seen, "", "", reason))

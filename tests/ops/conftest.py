@@ -1,0 +1,5 @@
+"""The stage these tests play on."""
+
+from tests.kit.stages import stage
+
+__all__ = ["stage"]
