@@ -5,7 +5,8 @@ import json
 import sys
 
 from bench.load import LoadFailed
-from bench.run import NAMES, Plan, measure
+from bench.measuring import NAMES, measure
+from bench.run import Plan
 from bench.server import CannotStart
 
 QUICK_TOKENS = 2_000
