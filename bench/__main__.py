@@ -3,9 +3,11 @@
 import argparse
 import json
 import sys
+from collections.abc import Callable
 
 from bench.load import LoadFailed
 from bench.measuring import NAMES, measure
+from bench.results import Report
 from bench.run import Plan
 from bench.server import CannotStart
 
@@ -13,8 +15,8 @@ QUICK_TOKENS = 2_000
 TOKENS = 20_000
 
 
-def plan(arguments: list[str]) -> tuple[Plan, bool]:
-    """What was asked for, and whether as JSON."""
+def plan(arguments: list[str]) -> tuple[Plan, Callable[[Report], str]]:
+    """What was asked for, and in which form."""
     parser = argparse.ArgumentParser(
         prog="scripts/bench",
         description="Measures this checkout on this machine, some three minutes long. "
@@ -35,7 +37,9 @@ def plan(arguments: list[str]) -> tuple[Plan, bool]:
     )
     parser.add_argument("--rounds", type=int, help="of which the medians are; default 5, quick 3")
     parser.add_argument("--tokens", type=int, help=f"for the memory; default {TOKENS:,}")
-    parser.add_argument("--json", action="store_true", help="the same figures for programs")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="the same figures for programs")
+    form.add_argument("--markdown", action="store_true", help="the same tables for a document")
     asked = parser.parse_args(arguments)
     made = Plan(
         names=tuple(asked.only or NAMES),
@@ -45,18 +49,20 @@ def plan(arguments: list[str]) -> tuple[Plan, bool]:
         tokens=asked.tokens or (QUICK_TOKENS if asked.quick else TOKENS),
         with_peer=asked.peer,
     )
-    return made, asked.json
+    if asked.json:
+        return made, lambda report: json.dumps(report.as_json(), indent=1)
+    return made, Report.as_markdown if asked.markdown else Report.as_text
 
 
 def main() -> int:
     """Measure, and print."""
-    wanted, as_json = plan(sys.argv[1:])
+    wanted, form = plan(sys.argv[1:])
     try:
         report = measure(wanted)
     except (CannotStart, LoadFailed) as error:
         print(f"✘ {error}", file=sys.stderr)
         return 3
-    print(json.dumps(report.as_json(), indent=1) if as_json else report.as_text())
+    print(form(report))
     return 0
 
 

@@ -74,9 +74,8 @@ class Bystanders:
 
     def _look(self) -> tuple[float, float, float]:
         fields = [int(one) for one in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
-        busy = (sum(fields[:3]) + sum(fields[5:8])) / os.sysconf(
-            "SC_CLK_TCK"
-        )  # all but idle, iowait
+        working = sum(fields[:3]) + sum(fields[5:8])  # all but idle and waiting for a disk
+        busy = working / os.sysconf("SC_CLK_TCK")
         children = resource.getrusage(resource.RUSAGE_CHILDREN)
         ours = cpu_seconds(self._pids) + time.process_time() + children.ru_utime + children.ru_stime
         return time.monotonic(), busy, ours
@@ -84,13 +83,15 @@ class Bystanders:
 
 def described() -> dict[str, str]:
     """What a table of figures says of where they come from."""
-    model = "unknown processor"
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            model = line.partition(":")[2].strip()
-            break
+    first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
+    facts = {
+        name.strip(): value.strip()
+        for name, _, value in (line.partition(":") for line in first.splitlines())
+    }
+    model = facts.get("model name", platform.machine())
+    family = f"family {facts.get('cpu family', '?')}, model {facts.get('model', '?')}"
     return {
-        "processor": f"{model}, {os.cpu_count()} cores",
+        "processor": f"{model} ({family}), {os.cpu_count()} cores",
         "kernel": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "commit": _commit(),

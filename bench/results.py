@@ -1,7 +1,7 @@
 """Figures, and the table they make."""
 
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,11 @@ VERSION = 1
 """Of the shape that ``--json`` prints."""
 LIMPING = 0.9
 """Busy below this, the server waited for the load: only its processor time says anything."""
+
+_TEXT = 2
+Row = tuple[str, ...]
+Form = Callable[[Row, list[Row]], list[str]]
+"""Lines out of a head and rows: text in the first two columns, numbers in the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +91,21 @@ class Report:
 
     def as_text(self) -> str:
         """For people."""
-        parts = [f"{name}: {value}" for name, value in self.about.items()]
-        if self.loaded:
-            parts += ["", *_columns(_HEAD, [self._row(one) for one in self.loaded])]
-        if self.figures:
-            rows = [_figure_row(one) for one in self.figures]
-            parts += ["", *_columns(("", "", "median", "least", "most", ""), rows)]
-        return "\n".join([*parts, "", *(f"· {note}" for note in self.notes)])
+        return self._written(_aligned, "", "· ")
 
-    def _row(self, one: Loaded) -> tuple[str, ...]:
+    def as_markdown(self) -> str:
+        """For people, in a document."""
+        return self._written(_markdown, "- ", "- ")
+
+    def _written(self, form: Form, about: str, note: str) -> str:
+        parts = [f"{about}{name}: {value}" for name, value in self.about.items()]
+        if self.loaded:
+            parts += ["", *form(_HEAD, [self._row(one) for one in self.loaded])]
+        if self.figures:
+            parts += ["", *form(_FIGURES_HEAD, [_figure_row(one) for one in self.figures])]
+        return "\n".join([*parts, "", *(f"{note}{one}" for one in self.notes)])
+
+    def _row(self, one: Loaded) -> Row:
         rate, cpu, busy = (one.spread(name) for name in ("rate", "cpu", "busy"))
         first = not any(other.line == one.line for other in self.loaded[: self.loaded.index(one)])
         return (
@@ -133,6 +144,7 @@ _HEAD = (
     "x peer",
     "x peer, CPU",
 )
+_FIGURES_HEAD = ("", "", "median", "least", "most", "")
 
 
 def _loaded_json(one: Loaded) -> dict[str, Any]:
@@ -152,21 +164,25 @@ def _spread_json(spread: Spread) -> dict[str, float]:
     return {"median": spread.median, "min": spread.least, "max": spread.most}
 
 
-def _figure_row(one: Figure) -> tuple[str, ...]:
+def _figure_row(one: Figure) -> Row:
     spread = Spread.of(one.values)
     places = 3 if spread.most < 1 else 2 if spread.most < 10 else 1  # noqa: PLR2004 - three digits
     shown = (f"{value:.{places}f}" for value in (spread.median, spread.least, spread.most))
     return (one.title, one.contender, *shown, one.unit)
 
 
-def _columns(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
-    """Text left, numbers right."""
+def _aligned(head: Row, rows: list[Row]) -> list[str]:
     table = [head, *rows]
     widths = [max(len(row[n]) for row in table) for n in range(len(head))]
     return [
         "  ".join(
-            cell.ljust(width) if n < 2 else cell.rjust(width)  # noqa: PLR2004 - title and contender
+            cell.ljust(width) if n < _TEXT else cell.rjust(width)
             for n, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in table
     ]
+
+
+def _markdown(head: Row, rows: list[Row]) -> list[str]:
+    under = tuple("---" if n < _TEXT else "---:" for n in range(len(head)))
+    return [f"| {' | '.join(row)} |" for row in (head, under, *rows)]
