@@ -79,20 +79,33 @@ class Event:
 
 
 def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        return {
-            f.name: _plain(v)
-            for f in dataclasses.fields(value)
-            if (v := getattr(value, f.name)) is not None
-        }
+    kind = type(value)
+    if kind is str or kind is int:  # most members
+        return value
+    names = _MEMBERS.get(kind) or _members(kind)
+    if names:
+        return {name: _plain(v) for name in names if (v := getattr(value, name)) is not None}
     if isinstance(value, tuple | list):
         return [_plain(v) for v in value]
     return value
 
 
+_MEMBERS: dict[type, tuple[str, ...]] = {}
+
+
+def _members(kind: type) -> tuple[str, ...]:
+    """The names of a dataclass's members, looked up once per class; none for other types."""
+    if dataclasses.is_dataclass(kind):
+        _MEMBERS[kind] = tuple(member.name for member in dataclasses.fields(kind))
+    return _MEMBERS.get(kind, ())
+
+
 def canonical(body: dict[str, Any]) -> bytes:
     """One spelling per body: sorted members, no spaces, UTF-8. This is what the chain hashes."""
-    return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return _encode(body).encode()
+
+
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -140,7 +140,7 @@ class Journal(Generic[R, D]):
         """
         if self._batches.full:
             raise JournalFull("too many decisions wait for the database")
-        waiting = _Waiting[R, D](decide, self._snapshots.current)
+        waiting = _Waiting(decide, self._snapshots.current)
         await self._batches.wait(waiting)
         return waiting.decision
 
