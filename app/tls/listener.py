@@ -88,9 +88,13 @@ class _Server(uvicorn.Server):
                 connection.give_up_handshake()
         await super().shutdown(sockets)
 
-    async def _hand_over(self, sockets: list[socket.socket]) -> None:
+    def stop_accepting(self) -> None:
+        """Now: uvicorn looks at `should_exit` ten times a second."""
         for server in self.servers:
             server.close()
+
+    async def _hand_over(self, sockets: list[socket.socket]) -> None:
+        self.stop_accepting()
         for each in sockets:
             each.close()
         for connection in self.server_state.connections:
@@ -206,6 +210,7 @@ async def serve(
 
     def step_back() -> None:
         service.handing_over = server.should_exit = True
+        server.stop_accepting()
 
     def reload() -> None:
         certificate.reload()

@@ -1,4 +1,7 @@
-"""No room on the disk, and a file system that became read-only: 503, nothing torn, healed alone."""
+"""No room on the disk: 503, nothing torn, healed alone.
+
+A file system that becomes read-only under open files cannot be had here: Linux refuses it.
+"""
 
 import resource
 import shutil
@@ -57,8 +60,8 @@ def _mount(folder: Path, *options: str) -> bool:
     return done.returncode == 0
 
 
-def test_a_full_and_a_read_only_file_system(mounted: Path, home: Path) -> None:
-    """The same where the file system says so itself, and where it lets nobody write."""
+def test_a_full_file_system(mounted: Path, home: Path) -> None:
+    """The same where the file system says so itself."""
     url = f"sqlite:///{mounted / 'certbound.db'}"
     certbound(home, "quickstart", environment={"CERTBOUND_DATABASE_URL": url})
     with running(home, quickstart=False, database_url=url) as server:
@@ -74,12 +77,6 @@ def test_a_full_and_a_read_only_file_system(mounted: Path, home: Path) -> None:
                         break
             eventually(lambda: unavailable(server))
             filler.unlink()
-            timing.until_tokens(server)
-            load.wait(20)
-            _mount(mounted, "-o", "remount,ro")
-            if unavailable(server):  # the kernel refuses while a file is open for writing
-                assert timing.timed(server, "GET", "/jwks").status == 200
-            _mount(mounted, "-o", "remount,rw")
             timing.until_tokens(server)
             load.wait(20)
         assert set(load.others) == {(503, "2")}
