@@ -1,8 +1,9 @@
 """`Guard`: an ASGI application that lets only holders through to another one.
 
 Guarantees that the application behind it sees a request only after `Verifier` accepted it, with
-the outcome in ``scope["state"]["certbound.token"]`` and in `current`. WebSockets are judged by
-their opening request. It serves the resource's metadata (RFC 9728) itself, to everybody.
+the outcome in ``scope["state"]["certbound.token"]`` and in `current`, and that a session of an MCP
+server behind it stays with whom it was opened by. WebSockets are judged by their opening request.
+It serves the resource's metadata (RFC 9728) itself, to everybody.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
@@ -10,7 +11,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from app.errors import Refused
-from app.resource import metadata
+from app.resource import bearer, mcp_user, metadata
 from app.resource.accepted import Accepted
 from app.resource.bearer import Sent
 from app.resource.certificate import UNKNOWN, Connection, Presented, Source
@@ -102,7 +103,11 @@ class Guard:
         except Rejected as rejected:
             await self._refuse(rejected, scope, send)
             return
-        inner = {**scope, "state": {**(scope.get("state") or {}), STATE: accepted, GUARD: self}}
+        inner = {
+            **scope,
+            **mcp_user.scope_members(bearer.token(sent(scope)), accepted, self.verifier.audience),
+            "state": {**(scope.get("state") or {}), STATE: accepted, GUARD: self},
+        }
         tokens = current.set(accepted), certificate.set(accepted.presented)
         try:
             await self._app(inner, receive, send)

@@ -206,6 +206,50 @@ def test_an_mcp_server_without_the_middleware_is_closed(desk: Desk) -> None:
     assert not desk.decisions
 
 
+def _stateful(desk: Desk) -> tuple[MCPServer, App]:
+    """A server that remembers its sessions and knows of no tokens, behind a guard."""
+    server = MCPServer("files")
+    inner: Any = server.streamable_http_app(json_response=True, host="0.0.0.0")  # noqa: S104  # nothing listens
+    return server, Guard(inner, desk.verifier, scopes=[SCOPE])
+
+
+INITIALIZE = b"""{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18",
+"capabilities":{},"clientInfo":{"name":"test","version":"1"}}}"""
+PING = b'{"jsonrpc":"2.0","id":2,"method":"ping"}'
+
+
+def test_a_session_behind_a_guard_stays_with_its_client(desk: Desk) -> None:
+    """Another client with a good token of its own can neither use nor end it; 404 as the SDK does."""
+    server, app = _stateful(desk)
+    tokens = {
+        desk.bot.thumbprint: desk.token(),
+        desk.thief.thumbprint: desk.token(desk.thief, client_id="thief", sub="thief"),
+    }
+
+    async def ask(who: Certificate, method: str, body: bytes, session: str = "") -> Response:
+        headers = [
+            (b"host", b"api.test"),
+            (b"content-type", b"application/json"),
+            (b"accept", b"application/json, text/event-stream"),
+            (b"mcp-protocol-version", b"2025-06-18"),
+            (b"authorization", f"Bearer {tokens[who.thumbprint]}".encode()),
+            *([(b"mcp-session-id", session.encode())] if session else []),
+        ]
+        return await Caller(app, who).call(method, "/mcp", headers, body)
+
+    async def main() -> list[int]:
+        async with _running(server):
+            opened = await ask(desk.bot, "POST", INITIALIZE)
+            session = opened.headers["mcp-session-id"]
+            order = [desk.bot, desk.thief, desk.bot]
+            answers = [await ask(who, "POST", PING, session) for who in order]
+            answers.append(await ask(desk.thief, "DELETE", b"", session))
+            answers.append(await ask(desk.bot, "POST", PING, session))
+            return [opened.status, *(each.status for each in answers)]
+
+    assert anyio.run(main) == [200, 200, 404, 200, 404, 200]
+
+
 def test_a_header_that_nobody_may_send_is_no_certificate_for_mcp(desk: Desk) -> None:
     """`Certificates` refuses nothing itself; what it cannot believe, it takes for none."""
     seen: list[int] = []
