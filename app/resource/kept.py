@@ -153,11 +153,11 @@ class Kept(Generic[T]):
                 self._fetch = Future()
                 self._fetch.set_running_or_notify_cancel()  # one who gives up ends it for nobody
                 threading.Thread(
-                    target=self._run, args=(self._fetch,), name="certbound-fetch", daemon=True
+                    target=self._run, args=(self._fetch, now), name="certbound-fetch", daemon=True
                 ).start()
             return Wanting(self._fetch)
 
-    def _run(self, fetch: "Future[None]") -> None:
+    def _run(self, fetch: "Future[None]", started_at: int) -> None:
         loaded, problem = None, None
         try:
             loaded = self._load()
@@ -167,6 +167,7 @@ class Kept(Generic[T]):
             problem = type(error).__name__
         with self._lock:
             if loaded is not None:
-                self._held = loaded, self._now()
+                # It is as old as the question: what changed while it was answered is not in it.
+                self._held = loaded, started_at
             self.problem, self._fetch = problem, None
         fetch.set_result(None)
