@@ -77,8 +77,9 @@ def log(decision: Decision) -> None:
 
 
 def _who(decision: Decision) -> str:
-    """`` client=… jti=… bound_to=… certificate=…``, without what is not known."""
+    """`` check=… client=… jti=… bound_to=… certificate=…``, without what is not known."""
     known = {
+        "check": None if decision.accepted else decision.reason,
         "client": decision.client_id,
         "jti": decision.jti,
         "bound_to": decision.bound_to,

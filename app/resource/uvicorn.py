@@ -4,8 +4,8 @@
 ASGI ``tls`` extension into each scope. OpenSSL has then proven the client's key and its path to one
 of the CAs given; certificates of other CAs, self-signed ones too, end in the handshake.
 certbound's own listener has no such limit. Where uvicorn asks for no certificate (``--ssl-cert-reqs``
-left out), none is told, and the guard says so in its log. WebSockets go past this class: behind a guard they are
-refused.
+left out), none is told, and the guard says so in its log. WebSockets go past this class: behind a
+guard they are refused.
 """
 
 import asyncio

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from app.resource import Guard, Presented, Rejected, Sent, Verdict, Verifier, current
+from app.jose.jwt import unverified
+from app.resource import Certificates, Guard, Presented, Rejected, Sent, Verdict, Verifier, current
+from app.resource.certificate import UNKNOWN
 from app.resource.testing import Caller, Issuer
 from tests.resource.desk import SCOPE, Desk, tell
 
@@ -46,6 +48,25 @@ def test_a_copied_token_is_worthless(desk: Desk) -> None:
     assert desk.last.bound_to == desk.bot.thumbprint
     assert desk.last.thumbprint is None
     assert desk.ask(token).status == 200
+
+
+@pytest.mark.parametrize("around", [Guard, lambda app, _: Certificates(app)])
+@pytest.mark.parametrize("kind", ["webtransport", "HTTP", ""])
+def test_only_requests_that_are_judged_reach_the_application(
+    desk: Desk, around: Any, kind: str
+) -> None:
+    """A server that speaks more than HTTP opens no way around; start-up and shutdown pass."""
+    seen: list[str] = []
+
+    async def app(scope: Any, _receive: Any, _send: Any) -> None:
+        seen.append(scope["type"])
+
+    outer = around(app, desk.verifier)
+    scope = {"type": kind, "path": "/", "headers": []}
+    with pytest.raises(ValueError, match="let through a guard"):
+        asyncio.run(outer(scope, None, None))
+    asyncio.run(outer({"type": "lifespan"}, None, None))
+    assert seen == ["lifespan"]
 
 
 def test_a_renewed_certificate_needs_a_new_token(desk: Desk) -> None:
@@ -229,13 +250,43 @@ def test_the_log_has_facts_and_no_token(desk: Desk, caplog: pytest.LogCaptureFix
     desk.ask(token)
     desk.ask(token, desk.thief)
     accepted, refused = caplog.records
-    assert (accepted.getMessage(), accepted.levelname) == ("accepted: holder", "INFO")
-    assert (refused.getMessage(), refused.levelname) == ("refused: other_certificate", "WARNING")
+    jti = unverified(token)[1]["jti"]
+    bot, thief = desk.bot.thumbprint, desk.thief.thumbprint
+    whose = f"client=bot jti={jti} bound_to={bot} certificate="
+    assert (accepted.getMessage(), accepted.levelname) == (f"accepted: holder {whose}{bot}", "INFO")
+    expected = f"refused: other_certificate check=binding {whose}{thief}"
+    assert (refused.getMessage(), refused.levelname) == (expected, "WARNING")
     facts = refused.__dict__["certbound"]
     assert facts["thumbprint"] == desk.thief.thumbprint
     assert facts["bound_to"] == desk.bot.thumbprint
     said = json.dumps([each.__dict__ for each in caplog.records], default=str)
     assert not [part for part in token.split(".") if part in said]
+
+
+def test_a_name_makes_no_second_line_in_the_log(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever the issuer lets its clients be called: it stands quoted, in one line."""
+    caplog.set_level("INFO", "certbound.resource")
+    desk.app = Guard(tell, desk.issuer.verifier())
+    desk.ask(desk.token(client_id="x\nrefused: y jti=z"))
+    assert "client='x\\nrefused: y jti=z' " in caplog.records[-1].getMessage()
+
+
+def test_a_server_that_tells_no_certificate_is_warned_of_once(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It looks like a caller without one; that there was none, on a server that tells, does not warn."""
+    desk.app = Guard(tell, desk.issuer.verifier())
+    desk.ask_bare(desk.token())
+    silent = Guard(tell, desk.issuer.verifier(), source=lambda _: UNKNOWN)
+    for _ in range(3):
+        assert Caller(silent).get("/", desk.token()).status == 401
+    said = [each.getMessage() for each in caplog.records]
+    assert [text.startswith("refused: no_certificate ") for text in said] == [
+        *(True, False, True, True, True)
+    ]
+    assert "--http app.resource.uvicorn:HttpWithCertificate" in said[1]
 
 
 @pytest.mark.parametrize(
