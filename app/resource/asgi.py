@@ -42,7 +42,7 @@ class Certificates:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """ASGI. A certificate that cannot be told is none, and known to be none."""
-        if scope["type"] not in ("http", "websocket"):
+        if _is_about_no_request(scope):
             await self._app(scope, receive, send)
             return
         try:
@@ -92,7 +92,7 @@ class Guard:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """ASGI."""
-        if scope["type"] not in ("http", "websocket"):
+        if _is_about_no_request(scope):
             await self._app(scope, receive, send)
             return
         if self._metadata is not None and scope["path"] == self._metadata.path:
@@ -134,6 +134,18 @@ class Guard:
             return
         status, headers, body = self.response(rejected)
         await _send(send, status, headers, body if scope["method"] != "HEAD" else b"")
+
+
+def _is_about_no_request(scope: Message) -> bool:
+    """Whether this is start-up and shutdown, which nobody outside causes.
+
+    Raises:
+        ValueError: a kind of request that is judged by nobody here.
+
+    """
+    if scope["type"] not in ("http", "websocket", "lifespan"):
+        raise ValueError("only http and websocket requests are let through a guard")
+    return bool(scope["type"] == "lifespan")
 
 
 def sent(scope: Message) -> Sent:

@@ -68,6 +68,25 @@ def test_without_a_guard_a_route_is_closed(desk: Desk, inner: Any) -> None:
     assert Caller(inner(), desk.bot).get("/", desk.token(scope=WRITE)).status == 500
 
 
+@pytest.mark.parametrize("around", [Guard, lambda app, _: Certificates(app)])
+@pytest.mark.parametrize("kind", ["webtransport", "HTTP", ""])
+def test_only_requests_that_are_judged_reach_the_application(
+    desk: Desk, around: Any, kind: str
+) -> None:
+    """A server that speaks more than HTTP opens no way around; start-up and shutdown pass."""
+    seen: list[str] = []
+
+    async def app(scope: Any, _receive: Any, _send: Any) -> None:
+        seen.append(scope["type"])
+
+    outer = around(app, desk.verifier)
+    scope = {"type": kind, "path": "/", "headers": []}
+    with pytest.raises(ValueError, match="let through a guard"):
+        anyio.run(outer, scope, None, None)
+    anyio.run(outer, {"type": "lifespan"}, None, None)
+    assert seen == ["lifespan"]
+
+
 def _wsgi(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     accepted = current.get()
     assert accepted is not None
