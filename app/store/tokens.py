@@ -9,11 +9,16 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 
+from app.jose.jwt import MOST_LEEWAY
 from app.store.engine import allow_time, insert_rows
 from app.store.tables import tokens
 
 _IN = 30_000
 """Values in one statement: SQLite takes 32,766, PostgreSQL 65,535."""
+KEPT_AFTER = 2 * MOST_LEEWAY
+"""Seconds after a token's end that its record is kept, and its status list. A resource accepts a token
+that long at most: its leeway, and as much again that its clock may be behind. A revoked one must
+not leave the list earlier, or it would be accepted once more."""
 _WALK = 60
 """Seconds that revoking may take on PostgreSQL: a million at once takes some five."""
 

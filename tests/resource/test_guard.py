@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.jose.jwt import unverified
-from app.resource import Certificates, Guard, Presented, Rejected, Sent, Verdict, Verifier, current
+from app.resource import Guard, Presented, Rejected, Sent, Verdict, Verifier, current
 from app.resource.certificate import UNKNOWN
 from app.resource.testing import Caller, Issuer
 from tests.resource.desk import SCOPE, Desk, tell
@@ -48,25 +48,6 @@ def test_a_copied_token_is_worthless(desk: Desk) -> None:
     assert desk.last.bound_to == desk.bot.thumbprint
     assert desk.last.thumbprint is None
     assert desk.ask(token).status == 200
-
-
-@pytest.mark.parametrize("around", [Guard, lambda app, _: Certificates(app)])
-@pytest.mark.parametrize("kind", ["webtransport", "HTTP", ""])
-def test_only_requests_that_are_judged_reach_the_application(
-    desk: Desk, around: Any, kind: str
-) -> None:
-    """A server that speaks more than HTTP opens no way around; start-up and shutdown pass."""
-    seen: list[str] = []
-
-    async def app(scope: Any, _receive: Any, _send: Any) -> None:
-        seen.append(scope["type"])
-
-    outer = around(app, desk.verifier)
-    scope = {"type": kind, "path": "/", "headers": []}
-    with pytest.raises(ValueError, match="let through a guard"):
-        asyncio.run(outer(scope, None, None))
-    asyncio.run(outer({"type": "lifespan"}, None, None))
-    assert seen == ["lifespan"]
 
 
 def test_a_renewed_certificate_needs_a_new_token(desk: Desk) -> None:
@@ -291,7 +272,14 @@ def test_a_server_that_tells_no_certificate_is_warned_of_once(
 
 @pytest.mark.parametrize(
     "options",
-    [{"binding": "optional"}, {"status": "on"}, {"algorithm": "none"}, {"algorithm": "HS256"}],
+    [
+        {"binding": "optional"},
+        {"status": "on"},
+        {"algorithm": "none"},
+        {"algorithm": "HS256"},
+        {"leeway": 301},
+        {"leeway": -1},
+    ],
 )
 def test_options_that_cannot_be_meant_are_refused(options: dict[str, Any]) -> None:
     """A misspelt option must not fall back to something weaker."""

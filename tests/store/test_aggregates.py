@@ -5,7 +5,9 @@ from dataclasses import replace
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from app.store import clients, credentials, registry, resources, tokens, trust
+from app import upkeep
+from app.jose.jwt import MOST_LEEWAY
+from app.store import clients, credentials, registry, resources, status_lists, tokens, trust
 from app.store.clients import ClientRow
 from app.store.credentials import CredentialRow
 from app.store.engine import Database
@@ -271,6 +273,18 @@ def test_expired_tokens_are_purged_in_batches(db: Database) -> None:
         assert tokens.purge_expired(conn, 20, batch=2) == 1
         assert tokens.purge_expired(conn, 20, batch=2) == 0
         assert tokens.find(conn, rows[3].jti) == rows[3]
+
+
+def test_a_revoked_token_outlasts_every_clock_on_its_list(db: Database) -> None:
+    """A resource whose clock is behind, by all that it may allow twice, still finds it revoked."""
+    row = token(expires_at=1000)
+    row = replace(row, revoked_at=900, status_list="L" * 16, status_index=7)
+    with db.begin() as conn:
+        tokens.insert_many(conn, [row])
+    for now, places in ((1000 + 2 * MOST_LEEWAY, [7]), (1001 + 2 * MOST_LEEWAY, [])):
+        upkeep.purge(db, now)
+        with db.read() as conn:
+            assert status_lists.revoked(conn, "L" * 16) == places
 
 
 def test_outstanding_tokens_are_counted(db: Database) -> None:
