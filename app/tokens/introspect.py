@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from app.audit import CertificateEvidence, TokenPresented
+from app.audit import CertificateEvidence, TokenPresented, new_ref
 from app.binding import BINDINGS, mtls
 from app.clients.authentication import AuthenticatedClient
 from app.clients.model import Client
@@ -103,6 +103,7 @@ def present(caller: AuthenticatedClient, row: TokenRow, observed: Observed, now:
     event = TokenPresented(
         decision="accepted" if reason is None else "refused",
         reason=reason.value if reason else None,
+        ref=None if reason is None else new_ref(),
         client_id=row.client_id,
         certificate=seen,
         jti=row.jti,

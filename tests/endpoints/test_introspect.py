@@ -69,6 +69,7 @@ def test_each_verdict_is_written_down_before_it_is_given(
         (entry,) = stage.entries()
         certificate = entry.pop("certificate", None)
         assert entry.pop("reason", None) == reason
+        assert (entry.pop("ref", None) is None) is (reason is None)
         assert entry == {
             "schema": 1,
             "event": "token.presented",
