@@ -60,13 +60,25 @@ def nginx(values: Sequence[bytes]) -> bytes | None:
     value = _single(values)
     if value is None:
         return None
-    pem = unquote_to_bytes(value).rstrip()  # a plus sign stands for itself here
+    return of_pem(unquote_to_bytes(value))  # a plus sign stands for itself here
+
+
+def of_pem(pem: bytes) -> bytes | None:
+    """The DER in the PEM of one certificate; None: its two lines around nothing.
+
+    The size is the caller's to bound.
+
+    Raises:
+        Refused: with ``header_malformed``: two certificates, text around one, or none.
+
+    """
+    text = pem.rstrip()
     # Slices, not a regular expression: what anybody may send is read in one pass.
-    inner = pem.removeprefix(_BEGIN)
-    if inner == pem or not inner.endswith(_END):
-        raise _malformed("no single PEM certificate", "the URL-encoded PEM of one certificate")
-    text = b"".join(inner.removesuffix(_END).split())
-    return _der(text) if text else None
+    inner = text.removeprefix(_BEGIN)
+    if inner == text or not inner.endswith(_END):
+        raise _malformed("no single PEM certificate", "the PEM of one certificate")
+    content = b"".join(inner.removesuffix(_END).split())
+    return _der(content) if content else None
 
 
 Decode = Callable[[Sequence[bytes]], bytes | None]

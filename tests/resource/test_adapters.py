@@ -126,6 +126,9 @@ def test_wsgi_tells_holder_from_thief(desk: Desk) -> None:
         ("(null)", 401, Verdict.NO_CERTIFICATE),
         ("no PEM", 400, Verdict.INVALID),
         ("x" * 100_000, 400, Verdict.INVALID),
+        (desk.bot.pem.decode() + desk.thief.pem.decode(), 400, Verdict.INVALID),
+        (desk.bot.der, 400, Verdict.INVALID),
+        ("\u00e9", 400, Verdict.INVALID),
     ):
         assert ask_wsgi(guard, token, SSL_CLIENT_CERT=value).status == status
         assert desk.last.verdict is verdict
@@ -137,6 +140,52 @@ def test_wsgi_tells_holder_from_thief(desk: Desk) -> None:
     few = desk.token(scope="")
     assert ask_wsgi(guard, few, SSL_CLIENT_CERT=pem).status == 403
     assert current.get() is None
+
+
+def test_wsgi_has_the_token_until_the_answer_is_closed(desk: Desk) -> None:
+    """A generator runs when the server iterates it; each request has its own token all the while."""
+    seen: list[str | None] = []
+
+    def whose() -> str | None:
+        accepted = current.get()
+        return None if accepted is None else accepted.client_id
+
+    def app(_environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        try:
+            start_response("200 OK", [])
+            seen.append(whose())
+            yield b"one"
+            seen.append(whose())
+            yield b"two"
+        finally:
+            seen.append(whose())
+
+    guard = WsgiGuard(app, desk.verifier, environ_certificate())
+
+    def begin(who: Certificate, name: str) -> Any:
+        request = {
+            "REQUEST_METHOD": "GET",
+            "PATH_INFO": "/",
+            "SSL_CLIENT_CERT": who.pem.decode(),
+            "HTTP_AUTHORIZATION": f"Bearer {desk.token(who, client_id=name, sub=name)}",
+        }
+        return guard(request, lambda *_: None)
+
+    first, second = begin(desk.bot, "bot"), begin(desk.thief, "other")
+    assert [next(first), next(second), next(first)] == [b"one", b"one", b"two"]
+    first.close()
+    assert list(second) == [b"two"]
+    second.close()
+    assert seen == ["bot", "other", "bot", "bot", "other", "other"]
+    assert current.get() is None
+
+
+@pytest.mark.parametrize("name", ["QUERY_STRING", "HTTP_AUTHORIZATION"])
+def test_wsgi_takes_text_that_no_server_should_hand_on(desk: Desk, name: str) -> None:
+    """PEP 3333 wants Latin-1; anything else is refused as what it is, not with a crash."""
+    guard = WsgiGuard(_wsgi, desk.verifier, environ_certificate())
+    answer = ask_wsgi(guard, None, SSL_CLIENT_CERT=desk.bot.pem.decode(), **{name: "Bearer \u20ac"})
+    assert answer.status == 401
 
 
 def test_wsgi_serves_the_metadata(desk: Desk) -> None:
