@@ -106,7 +106,7 @@ class Outstanding:
 
     count: int
     until: int | None
-    """When the last of them expires; None where there is none."""
+    """When the last of them expires, by their own word; None where there is none."""
 
 
 def outstanding(
@@ -115,8 +115,13 @@ def outstanding(
     *,
     client_id: str | None = None,
     thumbprints: Collection[str] | None = None,
+    leeway: int = MOST_LEEWAY,
 ) -> Outstanding:
-    """The unexpired, unrevoked tokens of this client, bound to one of these certificates, or both."""
+    """The unrevoked tokens of this client, bound to one of these certificates, or both.
+
+    Those that ended less than `leeway` seconds ago too: resources may accept them still.
+    """
+    now -= leeway
     query = select(func.count(), func.max(tokens.c.expires_at))
     found = [conn.execute(query.where(one)).one() for one in _of(now, client_id, thumbprints)]
     ends = [until for _, until in found if until is not None]
@@ -148,7 +153,7 @@ def revoke_outstanding(
         raise ValueError("whose tokens?")
     allow_time(conn, _WALK)
     ends: list[int] = []
-    for one in _of(now, client_id, thumbprints):
+    for one in _of(now - MOST_LEEWAY, client_id, thumbprints):
         query = update(tokens).where(one).values(revoked_at=now).returning(tokens.c.expires_at)
         ends += conn.execute(query).scalars()
     return Outstanding(count=len(ends), until=max(ends, default=None))
@@ -157,7 +162,7 @@ def revoke_outstanding(
 def _of(
     now: int, client_id: str | None, thumbprints: Collection[str] | None
 ) -> Iterator[ColumnElement[bool]]:
-    """What `outstanding` counts, in parts that a statement has room for."""
+    """What ends after `now` and is not revoked, in parts that a statement has room for."""
     alive = (tokens.c.expires_at > now) & tokens.c.revoked_at.is_(None)
     if client_id is not None:
         alive &= tokens.c.client_id == client_id

@@ -1,6 +1,7 @@
 """Clients, credentials, trust sets and resources: what goes in comes out, outcomes are told."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from sqlalchemy.exc import IntegrityError
@@ -299,13 +300,27 @@ def test_outstanding_tokens_are_counted(db: Database) -> None:
     ]
     with db.begin() as conn:
         tokens.insert_many(conn, rows)
-        assert tokens.outstanding(conn, 10) == Outstanding(count=3, until=50)
-        assert tokens.outstanding(conn, 10, client_id="bot") == Outstanding(count=2, until=40)
-        both = tokens.outstanding(conn, 10, client_id="bot", thumbprints=[other])
+        count = partial(tokens.outstanding, conn, 10, leeway=0)
+        assert count() == Outstanding(count=3, until=50)
+        assert count(client_id="bot") == Outstanding(count=2, until=40)
+        both = count(client_id="bot", thumbprints=[other])
         assert both == Outstanding(count=1, until=40)
-        by_certificate = tokens.outstanding(conn, 10, thumbprints=[other, "thumb-3"])
+        by_certificate = count(thumbprints=[other, "thumb-3"])
         assert by_certificate == Outstanding(count=2, until=50)
-        assert tokens.outstanding(conn, 10, thumbprints=[]) == Outstanding(count=0, until=None)
+        assert count(thumbprints=[]) == Outstanding(count=0, until=None)
+
+
+def test_a_token_that_ended_just_now_is_revoked_too(db: Database) -> None:
+    """Resources accept it until their leeway is over: who is stopped meanwhile must not go on."""
+    rows = [token(expires_at=at) for at in (1000, 1001)]
+    with db.begin() as conn:
+        tokens.insert_many(conn, rows)
+        now = 1000 + MOST_LEEWAY
+        assert tokens.outstanding(conn, now, client_id="bot") == Outstanding(count=1, until=1001)
+        revoked = tokens.revoke_outstanding(conn, now, client_id="bot")
+        assert revoked == Outstanding(count=1, until=1001)
+        found = [tokens.find(conn, row.jti) for row in rows]
+    assert [row.revoked_at for row in found if row] == [None, now]
 
 
 def test_a_token_identifier_is_recorded_once(db: Database) -> None:
