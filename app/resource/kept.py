@@ -32,12 +32,20 @@ class Wanting(Exception):
         self._fetch = fetch
 
     def wait(self) -> None:
-        """In a thread."""
-        wait([self._fetch], WAIT_LIMIT)
+        """In a thread.
+
+        Raises:
+            OutOfReach: it is not there within `WAIT_LIMIT`.
+
+        """
+        if wait([self._fetch], WAIT_LIMIT).not_done:
+            raise OutOfReach("a fetch takes too long")
 
     async def wait_async(self) -> None:
-        """On an event loop; takes no thread."""
-        await asyncio.wait({asyncio.wrap_future(self._fetch)}, timeout=WAIT_LIMIT)
+        """On an event loop; takes no thread. Raises as `wait`."""
+        _, late = await asyncio.wait({asyncio.wrap_future(self._fetch)}, timeout=WAIT_LIMIT)
+        if late:
+            raise OutOfReach("a fetch takes too long")
 
 
 class OutOfReach(Exception):
@@ -52,7 +60,7 @@ def patiently(attempt: Callable[[], R]) -> R:
     """What `attempt` returns, waiting in this thread for the documents that it wants.
 
     Raises:
-        OutOfReach: it wants ever more.
+        OutOfReach: it wants ever more, or one of them is not there in time.
 
     """
     for _ in range(ROUNDS):
@@ -67,7 +75,7 @@ async def patiently_async(attempt: Callable[[], R]) -> R:
     """The same on an event loop, which goes on meanwhile.
 
     Raises:
-        OutOfReach: it wants ever more.
+        OutOfReach: it wants ever more, or one of them is not there in time.
 
     """
     for _ in range(ROUNDS):
