@@ -11,6 +11,7 @@ does not, so strangers cannot make it busy.
 """
 
 import hashlib
+import re
 import ssl
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -50,6 +51,10 @@ class _Answer:
     """None: there was none."""
     until: int
     problem: str = ""
+
+
+class _Unanswered(Exception):
+    """The server answered, but not the question."""
 
 
 class Introspection:
@@ -113,33 +118,34 @@ class Introspection:
         if self._http is not None:
             self._http[0].close()
 
-    def _answer(self, token: bytes, presented: Presented) -> _Answer:
+    def _answer(self, token: bytes, presented: Presented) -> Answer:
         seen = (presented.thumbprint or "none") if self._report else None
-        digest = hashlib.sha256(token).digest(), seen
-        with self._lock:
-            answer = self._answers.get(digest)
-            if answer is not None and self._now() < answer.until:
-                self._answers.move_to_end(digest)
-                return answer
-            asking = self._asking.get(digest)
-            if asking is None:
-                asking = self._asking[digest] = Future()
-                asking.set_running_or_notify_cancel()
-                self._threads.submit(self._ask, digest, token, asking)
-        raise Wanting(asking)
+        question = hashlib.sha256(token).digest(), seen
+        answer = self._answers.known(question)
+        if answer is not None:
+            return answer
+        if not self._opaque:
+            self._require_form(token)
+        return self._answers.asked(question, lambda: self._ask(token, seen))
 
-    def _ask(self, digest: tuple[bytes, str | None], token: bytes, done: "Future[None]") -> None:
+    def _require_form(self, token: bytes) -> None:
+        """What a token says that nobody has verified: enough to tell what was never meant for us."""
+        header, claims = jwt.unverified(token)
+        typ = header.get("typ")
+        if not isinstance(typ, str) or typ.lower() not in _TYPES:
+            raise _refused("token typ", "another type")
+        if claims.get("iss") != self._issuer:
+            raise _refused("token iss", "another issuer")
+        if claims.get("aud") != self._audience:
+            raise _refused("token aud", "another audience")
+        jwt.check_dates(jwt.VerifiedClaims("", claims), self._now(), self._leeway)
+
+    def _ask(self, token: bytes, seen: str | None) -> Answer:
         try:
-            members = self._introspect(token, digest[1])
-            answer = _Answer(members, self._now() + self._lasts(members))
+            members = self._introspect(token, seen)
+            return Answer(members, self._now() + self._lasts(members))
         except Exception as error:  # noqa: BLE001  # a request must never wait for a dead thread
-            answer = _Answer(None, self._now() + KEPT_IF_NOT, f"{type(error).__name__}: {error}")
-        with self._lock:
-            self._answers[digest] = answer
-            if len(self._answers) > KEPT:
-                self._answers.popitem(last=False)
-            del self._asking[digest]
-        done.set_result(None)
+            return Answer(None, self._now() + KEPT_IF_NOT, f"{type(error).__name__}: {error}")
 
     def _lasts(self, members: Members) -> int:
         ends = members.get("exp")
@@ -154,13 +160,13 @@ class Introspection:
         url = patiently(self._url.current)
         headers = {"Accept": "application/json"}
         with self._client().stream("POST", url, data=form, headers=headers) as response:
-            if response.status_code != _OK:
-                raise ValueError(f"introspection answered {response.status_code}")
             body = b""
             for chunk in response.iter_raw(MAX_ANSWER):
                 body += chunk
                 if len(body) > MAX_ANSWER:
-                    raise ValueError("introspection answered too much")
+                    raise _Unanswered("introspection answered too much")
+        if response.status_code != _OK:
+            raise _Unanswered(_refusal(response.status_code, body))
         return parse_object(body, at_most=MAX_ANSWER)
 
     def _find_endpoint(self) -> Loaded[str]:
@@ -198,6 +204,20 @@ class Introspection:
         if members.get("aud") != self._audience:
             raise _refused("token aud", "another audience")
         jwt.check_dates(jwt.VerifiedClaims("", members), self._now(), self._leeway)
+
+
+def _refusal(status: int, body: bytes) -> str:
+    """What the resource's operator reads; of the answer, only what looks like one of ours."""
+    try:
+        members = parse_object(body, at_most=MAX_ANSWER)
+    except ValueError:
+        members = {}
+    error, ref = members.get("error"), members.get("error_ref")
+    said = f" {error}" if isinstance(error, str) and re.fullmatch("[a-z_]{1,40}", error) else ""
+    look = ""
+    if isinstance(ref, str) and re.fullmatch("[0-9a-z]{8,64}", ref):
+        look = f": certbound explain {ref}"
+    return f"introspection was refused, {status}{said}{look}"
 
 
 _OF_VERDICT = {

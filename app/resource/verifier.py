@@ -197,7 +197,7 @@ class Verifier:
             raise InsufficientScope(decision, needed)
 
     def _unavailable(self, presented: Presented, error: OutOfReach) -> Unavailable:
-        LOGGER.warning("the authorization server is out of reach: %a", str(error))
+        LOGGER.warning("no token can be judged for the moment: %a", str(error))
         return Unavailable(
             self._record.add(Verdict.UNAVAILABLE, "issuer out of reach", presented, None)
         )

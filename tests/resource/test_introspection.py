@@ -166,6 +166,27 @@ def test_no_answer_is_no_verdict(asked: Asked, answer: Answer) -> None:
     assert asked.desk.ask("opaque").status == 200
 
 
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (
+            b'{"error":"invalid_client","error_ref":"ct25v6aqrx2hjn3n"}',
+            "401 invalid_client: certbound explain ct25v6aqrx2hjn3n'",
+        ),
+        (b'{"error":"x\\n2026","error_ref":"; rm -rf"}', "401'"),
+        (b"<html>", "401'"),
+    ],
+)
+def test_the_log_says_why_the_server_refused_to_answer(
+    asked: Asked, caplog: pytest.LogCaptureFixture, body: bytes, told: str
+) -> None:
+    """The server's error and its reference, where they look like some; nothing else of its answer."""
+    asked.server.answers["/introspect"] = Answer(body, status=401)
+    assert asked.desk.ask("opaque").status == 503
+    message = caplog.records[-1].getMessage()
+    assert message == (f"no token can be judged for the moment: 'introspection was refused, {told}")
+
+
 @pytest.mark.parametrize("token", ["", "x" * 20_000, "a\u00e9", "a\x01b"])
 def test_what_cannot_be_a_token_is_not_asked_about(asked: Asked, token: str) -> None:
     """Too long, or not of the characters tokens have."""
