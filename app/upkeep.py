@@ -205,7 +205,7 @@ def deliver(database: Database, trust_set: TrustSet, crl: LoadedCrl, der: bytes)
         if not crls.replace_crl(conn, row, der):
             return False
         audit.append_admin(conn, CrlReplaced(actor="server", details=details))
-        revoke_listed(conn, "server", trust_set.name, crl, row.loaded_at)
+        revoke_listed(conn, "server", [crl], row.loaded_at, CrlReplaced.name)
     return True
 
 
