@@ -19,6 +19,7 @@ from app.endpoints.consult import Sight, admit, consult
 from app.endpoints.door import Decision, Door, Refusal, answer_refusal
 from app.endpoints.observed import observed_in
 from app.store.tokens import TokenRow
+from app.telemetry import log
 from app.tokens.introspect import INACTIVE, Observed, Presented, active, is_good, present, visible
 from app.web.accept import prefers
 from app.web.respond import NO_STORE, json_response
@@ -48,6 +49,7 @@ def _admit(judge: Judge) -> AuthenticatedClient:
 
 
 async def _members(door: Door, asked: Asking, seen: Sight) -> Mapping[str, Any] | Refusal:
+    _tell_blind(seen)
     row = seen.row if _is_shown(seen, seen.judge, seen.caller) else None
     if row is None:
         return INACTIVE
@@ -71,6 +73,18 @@ def _is_shown(seen: Sight, judge: Judge, caller: AuthenticatedClient) -> bool:
         and visible(caller.client, genuine)
         and is_good(judge.registry, genuine, row, judge.now)
     )
+
+
+def _tell_blind(seen: Sight) -> None:
+    """For the operator alone: who asks may not look. The answer never tells it from a bad token."""
+    client, genuine = seen.caller.client, seen.genuine
+    if genuine is not None and not visible(client, genuine):
+        log().warning(
+            "introspection.not_served",
+            client_id=client.client_id,
+            resource=genuine.resource,
+            hint="it may not look at tokens for this resource: certbound client sight",
+        )
 
 
 class _Withdrawn(Exception):

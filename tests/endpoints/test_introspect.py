@@ -100,14 +100,19 @@ def test_a_certificate_in_every_spelling(stage: Stage, spelling: str) -> None:
     assert answer["certificate_verdict"] == "holder"
 
 
-def test_an_inactive_token_has_no_verdict(stage: Stage, api: PeerCertificate) -> None:
-    """Whose certificate it was is nobody's business any more, nor for a caller that may not look."""
+def test_an_inactive_token_has_no_verdict(
+    stage: Stage, api: PeerCertificate, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody's business any more, nor for a caller that may not look: of that the log alone tells."""
     token = issued(stage)
     stranger = stage.add_client("stranger")
     told = {"certificate_thumbprint": stage.bot.thumbprint}
     before = audited(stage)
     assert stage.introspect(token, stranger, client_id="stranger", **told).json() == INACTIVE
     assert audited(stage) == before
+    assert "introspection.not_served" in capsys.readouterr().out
+    assert stage.introspect(token, api, client_id="api").json()["active"] is True
+    assert "introspection.not_served" not in capsys.readouterr().out
     assert stage.revoke(token).status == 200
     assert stage.introspect(token, api, client_id="api", **told).json() == INACTIVE
     assert audited(stage) == before + 1
