@@ -44,8 +44,7 @@ def revoke(desk: Desk, jti: str, *, reason: str = "", dry_run: bool = False) -> 
         if row is None:
             raise _unknown(jti)
         found = RevokedToken(row, expired=row.expires_at <= now - MOST_LEEWAY)
-        if found.changed and not dry_run:
-            tokens.revoke(conn, [jti], now)
+        if found.changed and not dry_run and tokens.revoke(conn, [jti], now):
             audit.append_admin(
                 conn,
                 TokensRevoked(

@@ -128,10 +128,10 @@ def outstanding(
     return Outstanding(count=sum(count for count, _ in found), until=max(ends, default=None))
 
 
-def revoke(conn: Connection, jtis: Collection[str], at: int) -> int:
-    """Refuse these tokens from now on; how many were not refused yet. Unknown ones do not matter."""
+def revoke(conn: Connection, jtis: Collection[str], at: int) -> set[str]:
+    """Refuse these tokens from now on; those that were not refused yet. Unknown ones do not matter."""
     query = update(tokens).where(tokens.c.jti.in_(jtis), tokens.c.revoked_at.is_(None))
-    return conn.execute(query.values(revoked_at=at)).rowcount
+    return set(conn.execute(query.values(revoked_at=at).returning(tokens.c.jti)).scalars())
 
 
 def revoke_outstanding(
