@@ -90,7 +90,7 @@ verb(commands, "client")(revoke_token.client)
 
 @verb(commands, "list")
 def list_denied(session: Session) -> Page:
-    """Show everything that was revoked here, by whom, when and why."""
+    """Show every certificate and key that was revoked here, by whom, when and why; tokens not."""
     with desk_of(session) as desk:
         rows, acts = denial.listed(desk), denial_list.acts(desk)
     page = Page({"revoked": [_row_members(row) for row in rows]})

@@ -145,4 +145,6 @@ class Issuer:
 
     def verifier(self, **options: Any) -> Verifier:
         """A `Verifier` that trusts this issuer; `options` are its own."""
-        return Verifier(self.url, self.audience, **({"fetch": self.fetch, "now": self.now} | options))
+        return Verifier(
+            self.url, self.audience, **({"fetch": self.fetch, "now": self.now} | options)
+        )
