@@ -35,6 +35,14 @@ def visible(caller: Client, genuine: Genuine) -> bool:
     )
 
 
+def may_report(caller: Client, genuine: Genuine) -> bool:
+    """Whether `caller` may say which certificate the token came with: its resource, or who sees all.
+
+    Not the client whose token it is: it would put certificates of others into the audit at will.
+    """
+    return caller.sees_all or genuine.resource in caller.serves
+
+
 def is_good(registry: Registry, genuine: Genuine, row: TokenRow, now: int) -> bool:
     """Whether the token counts: recorded as it stands, not revoked, its client and certificate in force."""
     client = registry.client(row.client_id)

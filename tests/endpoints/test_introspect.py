@@ -7,6 +7,7 @@ import pytest
 
 from app import clock
 from app.admin import clients
+from app.admin.authority import Request
 from app.jose import jwt
 from app.store import denied, registry, tokens
 from app.tls.peer import PeerCertificate
@@ -91,13 +92,27 @@ def test_each_verdict_is_written_down_before_it_is_given(
 
 
 @pytest.mark.parametrize("spelling", ["base64", "without padding", "base64url", "padded base64url"])
-def test_a_certificate_in_every_spelling(stage: Stage, spelling: str) -> None:
+def test_a_certificate_in_every_spelling(stage: Stage, api: PeerCertificate, spelling: str) -> None:
     """Standard base64 or base64url, with padding or without, on one line."""
     der = stage.bot.der
     text = (base64.urlsafe_b64encode if "url" in spelling else base64.b64encode)(der).decode()
     text = text if spelling in {"base64", "padded base64url"} else text.rstrip("=")
-    answer = stage.introspect(issued(stage), certificate=text).json()
+    answer = stage.introspect(issued(stage), api, client_id="api", certificate=text).json()
     assert answer["certificate_verdict"] == "holder"
+
+
+def test_a_client_tells_nothing_of_its_own_token(stage: Stage) -> None:
+    """Where it does not serve the resource: no verdict, and no certificate of others in the audit."""
+    token, other = issued(stage), stage.issue("victim", Request(dn="CN=victim"))
+    before = audited(stage)
+    for told in (
+        {"certificate": base64.b64encode(other.der).decode()},
+        {"certificate_thumbprint": stage.bot.thumbprint},
+        {"certificate_thumbprint": "none"},
+    ):
+        assert stage.introspect(token, **told).json() == INACTIVE
+    assert audited(stage) == before
+    assert stage.introspect(token).json()["active"] is True
 
 
 def test_an_inactive_token_has_no_verdict(
