@@ -110,7 +110,7 @@ def test_a_client_tells_nothing_of_its_own_token(stage: Stage) -> None:
         {"certificate_thumbprint": stage.bot.thumbprint},
         {"certificate_thumbprint": "none"},
     ):
-        assert stage.introspect(token, **told).json() == INACTIVE
+        assert stage.introspect(token, stage.bot, **told).json() == INACTIVE
     assert audited(stage) == before
     assert stage.introspect(token).json()["active"] is True
 
