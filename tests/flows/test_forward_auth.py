@@ -70,6 +70,8 @@ def test_a_proxy_learns_who_the_holder_is(server: Running, edge: str, token: str
     told = server.certbound("explain", answer.json()["error_ref"])
     assert "✘ token: other_certificate (binding_mismatch)" in told
     assert "told by: proxy:forward-edge" in told
+    assert "✘ answered: 401 invalid_token" in told
+    assert "do this: Use the certificate the token was issued to" in told
 
 
 def test_hostile_headers_on_the_wire(server: Running, edge: str, token: str) -> None:

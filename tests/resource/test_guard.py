@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -287,6 +288,15 @@ def test_options_that_cannot_be_meant_are_refused(options: dict[str, Any]) -> No
         Verifier("https://issuer.test", "https://api.test", **options)
     with pytest.raises(ValueError, match="one word"):
         Guard(tell, Issuer().verifier(), scopes=['a"b'])
+
+
+def test_a_ca_file_that_cannot_be_used_is_refused_at_the_start(tmp_path: Path) -> None:
+    """Not at the first request: a missing one, and one without a certificate."""
+    broken = tmp_path / "ca.crt"
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"the CA file .*ca\.crt cannot be used"):
+            Verifier("https://issuer.test", "https://api.test", ca_file=broken)
+        broken.write_text("no certificate")
 
 
 def test_a_rejection_shows_nothing_of_the_token(desk: Desk) -> None:
