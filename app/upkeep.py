@@ -27,6 +27,7 @@ from app.store import audit, crls, holders, notices, patience, status_lists, tok
 from app.store.crls import CrlRow
 from app.store.engine import Database, StoreUnavailable
 from app.store.registry import change
+from app.store.tokens import KEPT_AFTER
 from app.telemetry import log
 
 REFRESH_INTERVAL = 1.0
@@ -41,8 +42,6 @@ UPKEEP_INTERVAL = 60.0
 """Seconds between looks at key rotation, expired rows and certificates that end."""
 PURGE_BATCH = 1000
 """Rows per transaction: some 10 ms of the one write lock SQLite has."""
-SKEW = 60
-"""Seconds a resource's clock may be behind: it may still ask about a token that expired here."""
 USES_KEPT = 90 * 86_400
 """Seconds that a certificate's last use is remembered: a quarter, as long as a certificate."""
 NOTICE_BEFORE = (30 * 86_400, 7 * 86_400, 86_400)
@@ -158,11 +157,11 @@ def purge(database: Database, now: int) -> None:
     """Delete what nobody may ask for any more, in short transactions that others fit between."""
     while True:
         with database.begin() as transaction:
-            gone = tokens.purge_expired(transaction, now - SKEW, batch=PURGE_BATCH)
+            gone = tokens.purge_expired(transaction, now - KEPT_AFTER, batch=PURGE_BATCH)
         if gone < PURGE_BATCH:
             break
     with database.begin() as transaction:
-        status_lists.purge(transaction, now - SKEW)
+        status_lists.purge(transaction, now)
     while True:
         with database.begin() as transaction:
             gone = uses.forget(transaction, now - USES_KEPT, batch=PURGE_BATCH)
@@ -260,7 +259,7 @@ def deliver(database: Database, trust_set: TrustSet, crl: LoadedCrl, der: bytes)
         if not crls.replace_crl(conn, row, der):
             return False
         audit.append_admin(conn, CrlReplaced(actor="server", details=details))
-        revoke_listed(conn, "server", trust_set.name, crl, row.loaded_at)
+        revoke_listed(conn, "server", [crl], row.loaded_at, CrlReplaced.name)
     return True
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from app import config
 from app.admin import authority, clients
 from app.admin.authority import Request
-from app.admin.clients import Wishes
+from app.admin.client_wishes import Wishes
 from app.admin.desk import at_desk
 from app.admin.identity import Identity, by_certificate_name, by_certificates
 from app.admin.quickstart import SCOPE, quickstart

@@ -5,10 +5,10 @@ audit entry says how many. To be called inside the transaction of the act itself
 the registry's lock, no token can be issued between the two.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from app.audit import CertificateEvidence, CrlReplaced, TokensRevoked
+from app.audit import CertificateEvidence, TokensRevoked
 from app.pki import dn
 from app.pki.crl import LoadedCrl
 from app.pki.crl_entries import serial_key
@@ -64,22 +64,22 @@ def revoke_tokens(
 
 
 def revoke_listed(
-    conn: Transaction, actor: str, trust_set: str, crl: LoadedCrl, now: int
+    conn: Transaction, actor: str, lists: Iterable[LoadedCrl], now: int, because: str
 ) -> Outstanding:
-    """Refuse the tokens bound to certificates that this list of the trust set revokes.
+    """Refuse the tokens bound to certificates that one of these lists revokes, for that event.
 
-    To be called where the list comes to count: what is issued later was judged by it. A certificate
-    is known here by the name of its CA and its number, so where two CAs of one name gave the same
-    number, tokens of both go; who is in good standing gets another at once. Not seen: that a list
-    revokes an intermediate CA, for which path a token was issued through is not kept.
+    To be called where the lists come to count: what is issued later was judged by them. Whichever
+    trust set vouched for a certificate: a token of an hour ago may rest on another than its last. A
+    certificate is known here by the name of its CA and its number, so where two CAs of one name gave
+    the same number, tokens of both go; who is in good standing gets another at once. Not seen: that
+    a list revokes an intermediate CA, for which path a token was issued through is not kept.
     """
     found = {
         use.thumbprint
-        for use in uses.by_issuer(
-            conn, dn.shown(crl.issuer), since=now - LONGEST, trust_set=trust_set
-        )
+        for crl in lists
+        for use in uses.by_issuer(conn, dn.shown(crl.issuer), since=now - LONGEST)
         if crl.revoked(serial_key(int(use.serial, 16)))
     }
     if not found:
         return Outstanding(count=0, until=None)
-    return revoke_tokens(conn, actor, Cause(CrlReplaced.name), now, thumbprints=found)
+    return revoke_tokens(conn, actor, Cause(because), now, thumbprints=found)

@@ -80,7 +80,8 @@ def add(
                 f"the client {client_id} exists already",
                 seen=client_id,
                 expected="a new identifier",
-                action=f"certbound client show {client_id}",
+                action=f"certbound client show {client_id}; client sight, client match and "
+                "client cert add change it",
             )
         for credential in identity.credentials:
             credentials.add(conn, credential.row(client_id, now, notes=notes))

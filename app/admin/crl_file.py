@@ -94,7 +94,7 @@ def load(desk: Desk, name: str, path: Path) -> Loaded:
         audit.append_admin(conn, CrlReplaced(actor=desk.actor, details=details))
         gone = Outstanding(count=0, until=None)
         if known.revocation.mode == "crl":
-            gone = revoke_listed(conn, desk.actor, name, judged, now)
+            gone = revoke_listed(conn, desk.actor, [judged], now, CrlReplaced.name)
     stale = judged.stale(now, known.revocation.max_staleness)
     return Loaded(row, dn.shown(judged.issuer), before, known, stale, stops, gone)
 

@@ -75,13 +75,13 @@ def rehearse(desk: Desk, client_id: str, path: Path) -> Rehearsal:
         examiner = doctor.examiner(desk, chain, [client_id], registered=credential, at=at)
         diagnosis = examiner.diagnose(client_id)
     with desk.db.read() as conn:
-        outstanding = tokens.outstanding(conn, now, client_id=client_id)
+        outstanding = tokens.outstanding(conn, now, client_id=client_id, leeway=0)
         by_certificate = {
             use.thumbprint: found
             for use in before.used
             if (
                 found := tokens.outstanding(
-                    conn, now, client_id=client_id, thumbprints=[use.thumbprint]
+                    conn, now, client_id=client_id, thumbprints=[use.thumbprint], leeway=0
                 )
             ).count
         }

@@ -11,6 +11,8 @@ from app.tls.peer import thumbprint
 
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]{43}=?")
 _HEX = re.compile(r"[0-9A-Fa-f]{64}|[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){31}")
+_OF_FILES = (".crt", ".pem", ".cer", ".der")
+"""Ends of names that certificate files have, and thumbprints never."""
 
 
 def thumbprint_of(text: str) -> str:
@@ -27,6 +29,12 @@ def thumbprint_of(text: str) -> str:
         return text.rstrip("=")
     if _is_file(text):
         return thumbprint(read_chain(Path(text))[0])
+    if "/" in text or Path(text).suffix in _OF_FILES:
+        raise Problem(
+            "there is no such file",
+            seen=text[:200],
+            expected="a certificate file, or a thumbprint",
+        )
     raise Problem(
         "this is no thumbprint",
         seen=text[:200],

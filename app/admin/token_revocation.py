@@ -7,6 +7,7 @@ from app.admin.desk import Desk
 from app.admin.problem import Problem
 from app.admin.reasons import checked_reason
 from app.audit import CertificateEvidence, TokensRevoked
+from app.jose.jwt import MOST_LEEWAY
 from app.store import audit, tokens
 from app.store.tokens import TokenRow
 
@@ -21,7 +22,7 @@ class RevokedToken:
     row: TokenRow
     """As it was before."""
     expired: bool
-    """It had run out anyway."""
+    """It had run out anyway, by the clock of every resource: `MOST_LEEWAY` ago or longer."""
 
     @property
     def changed(self) -> bool:
@@ -42,9 +43,8 @@ def revoke(desk: Desk, jti: str, *, reason: str = "", dry_run: bool = False) -> 
         row = tokens.find(conn, jti) if len(jti) <= MAX_JTI else None
         if row is None:
             raise _unknown(jti)
-        found = RevokedToken(row, expired=row.expires_at <= now)
-        if found.changed and not dry_run:
-            tokens.revoke(conn, [jti], now)
+        found = RevokedToken(row, expired=row.expires_at <= now - MOST_LEEWAY)
+        if found.changed and not dry_run and tokens.revoke(conn, [jti], now):
             audit.append_admin(
                 conn,
                 TokensRevoked(

@@ -1,20 +1,26 @@
 """What must be known of a certificate's revocation, written down per trust set."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 from app import clock
+from app.admin.cascade import revoke_listed
 from app.admin.desk import Desk
 from app.admin.problem import Problem
 from app.admin.trust import require_usable, rows_of
-from app.admin.trust_known import find
+from app.admin.trust_known import find, set_of
 from app.audit import TrustChanged
 from app.clients.crl_due import Lists, lists_of
 from app.jose.document import FetchRefused, examine_url
+from app.pki.crl import LoadedCrl, load_for
 from app.pki.revocation_policy import RevocationPolicy
 from app.store import audit, crls, registry, trust
+from app.store.crls import CrlRow
+from app.store.engine import Transaction
+from app.store.tokens import Outstanding
 from app.store.trust import RevocationRow, TrustSetRow
 
 SCHEMES = frozenset({"http", "https"})
@@ -44,10 +50,14 @@ class PolicySet:
     trust_set: TrustSetRow
     lists: Lists
     """CRLs at hand. A CA without one vouches for nobody under a hard policy."""
+    tokens: Outstanding
+    """Tokens bound to certificates that those lists revoke: revoked with it, where it asks lists."""
 
 
 def set_policy(desk: Desk, name: str, policy: Policy, signer: Path | None = None) -> PolicySet:
     """Judge revocation so from the next request on, for every client of the set.
+
+    Lists that are at hand come to count with it: tokens of what they revoke are refused with it.
 
     `signer` is a file of certificates that sign CRLs in the CA's name: they join the set as such.
 
@@ -74,8 +84,26 @@ def set_policy(desk: Desk, name: str, policy: Policy, signer: Path | None = None
             details["signers"] = list(joined)
         audit.append_admin(conn, TrustChanged(actor=desk.actor, details=details))
         after = find(trust.listed(conn), name)
-        lists = lists_of(after, crls.listed(conn), clock.now())
-    return PolicySet(row, joined, known.revocation, after, lists)
+        now = clock.now()
+        loaded = crls.listed(conn)
+        gone = Outstanding(count=0, until=None)
+        if policy.mode == "crl":
+            counting = _parsed(conn, after, loaded)
+            gone = revoke_listed(conn, desk.actor, counting, now, TrustChanged.name)
+        lists = lists_of(after, loaded, now)
+    return PolicySet(row, joined, known.revocation, after, lists, gone)
+
+
+def _parsed(
+    conn: Transaction, trust_set: TrustSetRow, loaded: Sequence[CrlRow]
+) -> Iterator[LoadedCrl]:
+    """The set's own lists, stale ones too: what they revoked stays so."""
+    judging = set_of(trust_set)
+    for row in loaded:
+        der = crls.crl_der(conn, row.digest) if row.trust_set == trust_set.name else None
+        if der is not None:
+            with suppress(ValueError):  # its signer left the set: it counts no more
+                yield load_for(judging, der)
 
 
 def _row(policy: Policy) -> RevocationRow:

@@ -61,6 +61,12 @@ def _page(session: Session, row: AuditRow, client: Client | None) -> Page:
 
 def _verdict(page: Page, row: AuditRow, body: Mapping[str, Any]) -> None:
     """A good token that came with somebody else's certificate, or asked for too much."""
+    asked_too_much = row.reason == Reason.SCOPE_NOT_ALLOWED.value
+    if str(body.get("reporter", "")).startswith("proxy:"):
+        answer = "403 insufficient_scope" if asked_too_much else "401 invalid_token"
+        page.bad("answered", answer, endpoint="/forward-auth")
+    else:
+        page.bad("answered", "active: false", endpoint="/introspect")
     page.bad(
         "token",
         f"{body.get('verdict')} ({row.reason})",
@@ -68,6 +74,9 @@ def _verdict(page: Page, row: AuditRow, body: Mapping[str, Any]) -> None:
         jti=str(body.get("jti", "")),
         resource=str(body.get("resource", "")),
         bound_to=str(body.get("bound_to", "")),
+        do_this="Give the client the scope, and get a new token."
+        if asked_too_much
+        else "Use the certificate the token was issued to, or get a new token with this one.",
     )
 
 

@@ -110,7 +110,8 @@ def show(session: Session, url: Url) -> Page:
         lifetime = desk.settings.access_token_lifetime
     longest = min(row.max_lifetime or lifetime, lifetime)
     page = Page({**_members(row), "introspected_by": watching, "proxies": in_front})
-    page.ok("resource", url, **_texts(row))
+    texts = {**_texts(row), "tokens live": ""}  # said below, with the server's own bound
+    page.ok("resource", url, **texts)
     page.fact("its tokens live", f"{longest} seconds at most")
     page.fact("its tokens may be looked at by", ", ".join(watching) or "the clients they are for")
     if in_front:

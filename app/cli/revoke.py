@@ -90,7 +90,7 @@ verb(commands, "client")(revoke_token.client)
 
 @verb(commands, "list")
 def list_denied(session: Session) -> Page:
-    """Show everything that was revoked here, by whom, when and why."""
+    """Show every certificate and key that was revoked here, by whom, when and why; tokens not."""
     with desk_of(session) as desk:
         rows, acts = denial.listed(desk), denial_list.acts(desk)
     page = Page({"revoked": [_row_members(row) for row in rows]})
@@ -177,7 +177,11 @@ def _reach(page: Page, stopped: Stopped) -> None:
     """What the entry does not stop, or stops beyond what is counted."""
     if stopped.target.is_ca:
         page.warn("a CA", "every certificate below it is stopped too; these are not counted here")
-        page.warn("its tokens", "those of certificates that it issued itself are revoked with it")
+        page.warn(
+            "its tokens",
+            "those of certificates that it issued itself are revoked with it; those of certificates "
+            "that a CA below it issued are not: certbound revoke cert with that CA's file",
+        )
     if stopped.kind != "thumbprint":
         return
     if not stopped.content:

@@ -68,7 +68,7 @@ def serve(session: Session, **flags: str | None) -> Page:
     except CannotListen as error:
         raise Problem(
             "the operations listener cannot listen",
-            seen=f"{settings.ops_host} port {settings.ops_port}: {error}",
+            seen=str(error),
             expected="an address of this machine, and a port that nobody else listens on, not "
             "another home's server either",
             action="Each server needs --port, --mtls-port and --ops-port of its own. For every "

@@ -22,10 +22,12 @@ def add_tail(page: Page, tokens: Outstanding, ttl: int, *, would: bool = False) 
     line(
         "tokens that would be revoked" if would else "tokens revoked",
         str(tokens.count),
-        resources_that_introspect="refuse them at once",
-        resources_that_read_status_lists=f"refuse them within {span(min(ttl, left))}",
+        proxies_that_ask_here="refuse them at once",
+        resources_that_introspect="refuse them at once, plus what they keep of an answer "
+        "(app.resource: keep_for, 30 seconds at most)",
+        resources_that_read_status_lists=f"refuse them within {span(ttl)}",
         resources_that_ask_nobody=f"accept them for {span(left)} at most, "
-        f"until {clock.iso(tokens.until)}",
+        f"until {clock.iso(tokens.until)}, and what they allow for their clocks",
     )
 
 
@@ -38,7 +40,7 @@ def tail_members(tokens: Outstanding, ttl: int) -> dict[str, Any]:
         "seconds": left,
         "accepted_for": {
             "introspection": 0,
-            "status_list": min(ttl, left),
+            "status_list": ttl if tokens.count else 0,
             "offline": left,
         },
     }

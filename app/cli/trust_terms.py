@@ -127,6 +127,7 @@ def revocation(
     )
     with desk_of(session) as desk:
         done = trust_policy.set_policy(desk, name, policy, signer)
+        ttl = desk.settings.status_list_ttl
     page = Page(
         {
             "trust_set": name,
@@ -144,6 +145,8 @@ def revocation(
         page.warn("no CRL is loaded", what)
     if mode == "crl":
         trust_pages.warn_of_lists(page, session, done.trust_set, done.lists)
+    if done.tokens.count:
+        add_tail(page, done.tokens, ttl)
     if done.before != done.row and mode != "off":
         page.command("the way back", *session.certbound(*_way_back(name, done.before)))
     return page

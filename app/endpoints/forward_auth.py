@@ -192,7 +192,7 @@ def _passage(registry: Registry, proxy: ProxyRow, query: bytes) -> Passage:
             Reason.BINDING_REQUIRED,
         )
     try:
-        scopes = scope_names((parameters.get("scope") or "").split())
+        scopes = scope_names(_scopes(parameters))
     except ValueError:
         raise malformed("a scope that is none", "scopes separated by spaces") from None
     return Passage(proxy.name, url, scopes)
@@ -203,7 +203,17 @@ def _parameters(query: bytes) -> Form:
     unknown = {*parameters.values, *parameters.empty} - PARAMETERS
     if unknown:  # a misspelt scope must not open anything
         raise malformed(f"parameter {min(unknown)!r}", "resource and scope, nothing else")
+    empty = set(parameters.empty)
+    if "scope" in parameters.values and not _scopes(parameters):
+        empty.add("scope")
+    if empty:  # a variable that was not set, say: neither must an empty one
+        raise malformed(f"an empty {min(empty)}", "a value, or the parameter left out")
     return parameters
+
+
+def _scopes(parameters: Form) -> list[str]:
+    """RFC 6749 section 3.3: a space is the only separator."""
+    return [name for name in (parameters.get("scope") or "").split(" ") if name]
 
 
 def _no_target(seen: str, expected: str, action: str, reason: Reason) -> InvalidTarget:
@@ -230,10 +240,10 @@ def _refusal(
 
 def _refuse(decision: Forwarded, error: OAuthError, asked: Asked) -> Response:
     response = answer_verdict(PATH, error, decision.event)
-    scope = _parameters(asked.query).get("scope")
-    if error.status == 403 and scope is not None:  # noqa: PLR2004 - its name
+    scopes = _scopes(_parameters(asked.query))
+    if error.status == 403 and scopes:  # noqa: PLR2004 - its name
         # RFC 6750 section 3; the characters were checked, and the words are the proxy's.
-        response.headers["WWW-Authenticate"] += f', scope="{" ".join(scope.split())}"'
+        response.headers["WWW-Authenticate"] += f', scope="{" ".join(scopes)}"'
     return response
 
 

@@ -19,7 +19,18 @@ from app.endpoints.consult import Sight, admit, consult
 from app.endpoints.door import Decision, Door, Refusal, answer_refusal
 from app.endpoints.observed import observed_in
 from app.store.tokens import TokenRow
-from app.tokens.introspect import INACTIVE, Observed, Presented, active, is_good, present, visible
+from app.telemetry import log
+from app.tokens.genuine import Genuine
+from app.tokens.introspect import (
+    INACTIVE,
+    Observed,
+    Presented,
+    active,
+    is_good,
+    may_report,
+    present,
+    visible,
+)
 from app.web.accept import prefers
 from app.web.respond import NO_STORE, json_response
 
@@ -48,6 +59,7 @@ def _admit(judge: Judge) -> AuthenticatedClient:
 
 
 async def _members(door: Door, asked: Asking, seen: Sight) -> Mapping[str, Any] | Refusal:
+    _tell_blind(seen)
     row = seen.row if _is_shown(seen, seen.judge, seen.caller) else None
     if row is None:
         return INACTIVE
@@ -68,9 +80,27 @@ def _is_shown(seen: Sight, judge: Judge, caller: AuthenticatedClient) -> bool:
     return (
         genuine is not None
         and row is not None
-        and visible(caller.client, genuine)
+        and _may_ask(judge, caller, genuine)
         and is_good(judge.registry, genuine, row, judge.now)
     )
+
+
+def _may_ask(judge: Judge, caller: AuthenticatedClient, genuine: Genuine) -> bool:
+    """Whether the caller may look at the token, and tell of a certificate where it does."""
+    reports = observed_in(judge.asking.parameters) is not None
+    return (may_report if reports else visible)(caller.client, genuine)
+
+
+def _tell_blind(seen: Sight) -> None:
+    """For the operator alone: who asks may not look. The answer never tells it from a bad token."""
+    client, genuine = seen.caller.client, seen.genuine
+    if genuine is not None and not _may_ask(seen.judge, seen.caller, genuine):
+        log().warning(
+            "introspection.not_served",
+            client_id=client.client_id,
+            resource=genuine.resource,
+            hint="it may not look at tokens for this resource: certbound client sight",
+        )
 
 
 class _Withdrawn(Exception):

@@ -24,6 +24,8 @@ MAX_TOKEN = 16 * 1024
 """Characters. Ours have about 700; a larger one is not parsed at all."""
 LEEWAY = 60
 """Seconds that clocks may differ (the tolerance RFC 9068 section 4 calls small)."""
+MOST_LEEWAY = 300
+"""Seconds that a resource may allow at most: so long after its end a token may still be accepted."""
 LATEST = 253_402_300_799
 """9999-12-31T23:59:59Z: a later date is a mistake or an attack on somebody's arithmetic."""
 FORBIDDEN_HEADERS = frozenset({"jwk", "jku", "x5u", "x5c", "crit", "b64", "zip"})

@@ -42,7 +42,10 @@ class Facts:
             raise _wrong("exp", "a date")
         if "cnf" in claims and not isinstance(cnf, dict):
             raise _wrong("cnf", "an object")
-        return cls(claims, client_id, subject, jti, frozenset(scope.split()), ends, cnf)
+        scopes = frozenset(scope.split(" ")) - {
+            ""
+        }  # RFC 6749 section 3.3: no other blank parts them
+        return cls(claims, client_id, subject, jti, scopes, ends, cnf)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """`Guard`: an ASGI application that lets only holders through to another one.
 
 Guarantees that the application behind it sees a request only after `Verifier` accepted it, with
-the outcome in ``scope["state"]["certbound.token"]`` and in `current`. WebSockets are judged by
-their opening request. It serves the resource's metadata (RFC 9728) itself, to everybody.
+the outcome in ``scope["state"]["certbound.token"]`` and in `current`, and that a session of an MCP
+server behind it stays with whom it was opened by. WebSockets are judged by their opening request.
+It serves the resource's metadata (RFC 9728) itself, to everybody.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
@@ -10,7 +11,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from app.errors import Refused
-from app.resource import metadata
+from app.resource import bearer, mcp_user, metadata
 from app.resource.accepted import Accepted
 from app.resource.bearer import Sent
 from app.resource.certificate import UNKNOWN, Connection, Presented, Source
@@ -41,7 +42,7 @@ class Certificates:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """ASGI. A certificate that cannot be told is none, and known to be none."""
-        if scope["type"] not in ("http", "websocket"):
+        if _is_about_no_request(scope):
             await self._app(scope, receive, send)
             return
         try:
@@ -91,7 +92,7 @@ class Guard:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """ASGI."""
-        if scope["type"] not in ("http", "websocket"):
+        if _is_about_no_request(scope):
             await self._app(scope, receive, send)
             return
         if self._metadata is not None and scope["path"] == self._metadata.path:
@@ -102,7 +103,11 @@ class Guard:
         except Rejected as rejected:
             await self._refuse(rejected, scope, send)
             return
-        inner = {**scope, "state": {**(scope.get("state") or {}), STATE: accepted, GUARD: self}}
+        inner = {
+            **scope,
+            **mcp_user.scope_members(bearer.token(sent(scope)), accepted, self.verifier.audience),
+            "state": {**(scope.get("state") or {}), STATE: accepted, GUARD: self},
+        }
         tokens = current.set(accepted), certificate.set(accepted.presented)
         try:
             await self._app(inner, receive, send)
@@ -129,6 +134,18 @@ class Guard:
             return
         status, headers, body = self.response(rejected)
         await _send(send, status, headers, body if scope["method"] != "HEAD" else b"")
+
+
+def _is_about_no_request(scope: Message) -> bool:
+    """Whether this is start-up and shutdown, which nobody outside causes.
+
+    Raises:
+        ValueError: a kind of request that is judged by nobody here.
+
+    """
+    if scope["type"] not in ("http", "websocket", "lifespan"):
+        raise ValueError("only http and websocket requests are let through a guard")
+    return bool(scope["type"] == "lifespan")
 
 
 def sent(scope: Message) -> Sent:

@@ -8,7 +8,6 @@ for a bound token only the thumbprint counts, and the authorization server looke
 """
 
 import re
-import ssl
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +34,8 @@ class Presented:
         return cls(thumbprint(der) if der else None, termination)
 
 
+MAX_PEM = 48 * 1024
+"""Characters: more than the largest chain that our own listener takes."""
 UNKNOWN = Presented(None, "unknown")
 """Neither listener nor proxy says anything of certificates: no bound token is accepted."""
 
@@ -91,26 +92,29 @@ def of_connection(scope: Scope) -> Presented:
     if state is not None and "certbound.peer" in state:
         peer: PeerCertificate | None = state["certbound.peer"]
         return Presented(None) if peer is None else Presented(peer.thumbprint, peer.termination)
-    extension = (scope.get("extensions") or {}).get("tls")
-    return UNKNOWN if extension is None else Presented.of(_of_extension(extension))
+    extensions = scope.get("extensions")
+    extension = extensions.get("tls") if isinstance(extensions, Mapping) else None
+    return Presented.of(_of_extension(extension)) if isinstance(extension, Mapping) else UNKNOWN
 
 
 def _of_extension(extension: Mapping[str, Any]) -> bytes | None:
     """The leaf, from either shape: ``client_cert`` (DER), or ``client_cert_chain`` (PEM, leaf first).
 
-    Where the server says that something was wrong with the certificate, there is none.
+    Where the server says that something was wrong with the certificate, or what it says cannot be
+    read, there is none.
     """
     if extension.get("client_cert_error"):
         return None
     der = extension.get("client_cert")
     if isinstance(der, bytes):
         return der or None
-    chain = [*(extension.get("client_cert_chain") or ())]
-    if not chain:
+    chain = extension.get("client_cert_chain")
+    leaf = next(iter(chain), None) if isinstance(chain, Iterable) else None
+    if not isinstance(leaf, str) or not leaf.isascii() or len(leaf) > MAX_PEM:
         return None
     try:
-        return ssl.PEM_cert_to_DER_cert(chain[0])
-    except (ValueError, TypeError):
+        return client_cert_header.of_pem(leaf.encode())
+    except Refused:
         return None
 
 

@@ -1,6 +1,7 @@
 """What was decided about one request, for the resource's own audit. Never the token itself."""
 
 import logging
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -8,7 +9,7 @@ from enum import StrEnum
 
 from app.binding import mtls
 from app.resource.accepted import Facts
-from app.resource.certificate import Presented
+from app.resource.certificate import UNKNOWN, Presented
 
 LOGGER = logging.getLogger("certbound.resource")
 
@@ -57,17 +58,48 @@ OnDecision = Callable[[Decision], None]
 
 
 def log(decision: Decision) -> None:
-    """The default: one record to the logger ``certbound.resource``, the facts in ``extra``."""
+    """The default: one record to the logger ``certbound.resource``.
+
+    The message says who came with whose token, as far as a genuine token told; all facts are in
+    ``extra``.
+    """
     level = logging.INFO if decision.accepted else logging.WARNING
     if not LOGGER.isEnabledFor(level):
         return
     LOGGER.log(
         level,
-        "%s: %s",
+        "%s: %s%s",
         "accepted" if decision.accepted else "refused",
         decision.verdict.value,
+        _who(decision),
         extra={"certbound": {**asdict(decision), "verdict": decision.verdict.value}},
     )
+
+
+def _who(decision: Decision) -> str:
+    """`` check=… client=… jti=… bound_to=… certificate=…``, without what is not known."""
+    known = {
+        "check": None if decision.accepted else decision.reason,
+        "client": decision.client_id,
+        "jti": decision.jti,
+        "bound_to": decision.bound_to,
+        "certificate": decision.thumbprint,
+    }
+    return "".join(f" {name}={_word(value)}" for name, value in known.items() if value)
+
+
+def _word(value: str) -> str:
+    """`value` where it is one plain word; else quoted, so that it makes no other word or line."""
+    return value if re.fullmatch(r"[!-~]+", value) else ascii(value)
+
+
+UNTOLD = (
+    "nothing tells this application the client's certificate, so every bound token is refused; "
+    "start uvicorn with --http app.resource.uvicorn:HttpWithCertificate --ssl-certfile FILE "
+    "--ssl-keyfile FILE --ssl-ca-certs FILE --ssl-cert-reqs 1, or name the proxy in front: "
+    "Guard(…, source=Connection([Proxy(…)]))"
+)
+"""Warned of once: it looks like a caller without a certificate, and is a server set up wrongly."""
 
 
 class Record:
@@ -78,6 +110,7 @@ class Record:
         self._tell = tell
         self._lock = threading.Lock()
         self._counts = {verdict.value: 0 for verdict in Verdict}
+        self._warned = False
 
     def add(
         self,
@@ -104,8 +137,12 @@ class Record:
             bound_to=bound_to if isinstance(bound_to, str) else None,
             confirmation=None if bound_to is None else mtls.CONFIRMATION,
         )
+        untold = verdict is Verdict.NO_CERTIFICATE and presented.termination == UNKNOWN.termination
         with self._lock:
             self._counts[verdict.value] += 1
+            warn, self._warned = untold and not self._warned, self._warned or untold
+        if warn:
+            LOGGER.warning(UNTOLD)
         self._tell(decision)
         return decision
 

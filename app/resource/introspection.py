@@ -6,16 +6,16 @@ token is bound to, and that is compared here on every request, an answer kept or
 without ``cnf`` is an unbound token. With `report` the server is told which certificate was
 presented and writes down who used whose token.
 
-Each unknown token costs a request to the server. Verifying signatures (`app.resource.tokens`)
-does not, so strangers cannot make it busy.
+Each unknown token that looks like one of the issuer's for this audience costs a request to the
+server; of those only so many are under way (`app.resource.answers`), and beyond that unknown tokens
+get 503. Verifying signatures (`app.resource.tokens`) costs none, so strangers cannot make it busy.
 """
 
 import hashlib
+import re
 import ssl
-from collections import OrderedDict
+import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
@@ -24,32 +24,27 @@ from app import clock
 from app.errors import Finding, Reason
 from app.jose import jwt
 from app.jose.strict_json import Members, parse_object
+from app.resource.answers import Answer, Answers
 from app.resource.certificate import Presented
-from app.resource.kept import Kept, Loaded, OutOfReach, Wanting, patiently
+from app.resource.kept import Kept, Loaded, OutOfReach, patiently
 from app.resource.keys import Fetch, endpoint, metadata, over_https
 
 if TYPE_CHECKING:
     import httpx2
 
-KEPT: Final = 4096
-"""Answers."""
 LONGEST: Final = 30
 """Seconds an answer may be kept."""
 KEPT_IF_NOT: Final = 2
 """Seconds an answer is kept that a token is not active, or no answer at all."""
 MAX_ANSWER: Final = 64 * 1024
-AT_ONCE: Final = 16
-"""Requests to the server under way."""
 TIME_LIMIT: Final = 2.0
+"""Seconds of silence from the server, and for all of an answer's body."""
+_TYPES: Final = (jwt.ACCESS_TOKEN, f"application/{jwt.ACCESS_TOKEN}")
 _OK: Final = 200
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    members: Members | None
-    """None: there was none."""
-    until: int
-    problem: str = ""
+class _Unanswered(Exception):
+    """The server answered, but not the question."""
 
 
 class Introspection:
@@ -67,17 +62,22 @@ class Introspection:
         keep_for: int = LONGEST,
         report: bool = True,
         leeway: int = jwt.LEEWAY,
+        opaque: bool = False,
         fetch: Fetch | None = None,
         now: Callable[[], int] = clock.now,
     ) -> None:
         """`client_id` is the resource as a client, with `certificate` and `key` in PEM files.
 
-        The files are read again when they change. `ca_file` as for `Verifier`.
+        The files are read again when they change. `ca_file` and `leeway` as for `Verifier`.
+        `opaque`: ask about tokens too that do not say of themselves to be this issuer's for this
+        audience (RFC 9068), for servers whose tokens say nothing.
 
         Raises:
-            ValueError: `keep_for` is not from 1 to `LONGEST`.
+            ValueError: `keep_for` is not from 1 to `LONGEST`, `leeway` from 0 to `jwt.MOST_LEEWAY`.
 
         """
+        if not 0 <= leeway <= jwt.MOST_LEEWAY:
+            raise ValueError(f"leeway must be from 0 to {jwt.MOST_LEEWAY} seconds")
         if not 1 <= keep_for <= LONGEST:
             raise ValueError(f"keep_for must be from 1 to {LONGEST} seconds")
         self._issuer, self._audience, self._client_id = issuer, audience, client_id
@@ -87,9 +87,8 @@ class Introspection:
         self._fetch = fetch or over_https(self._ca_file)
         self._url = Kept(self._find_endpoint, now, retry_after=2)
         self._lock = Lock()
-        self._answers: OrderedDict[tuple[bytes, str | None], _Answer] = OrderedDict()
-        self._asking: dict[tuple[bytes, str | None], Future[None]] = {}
-        self._threads = ThreadPoolExecutor(AT_ONCE, "certbound-introspection")
+        self._answers = Answers(now)
+        self._opaque = opaque
         self._http: tuple[httpx2.Client, tuple[float, ...]] | None = None
 
     def claims(self, token: bytes, presented: Presented) -> Mapping[str, Any]:
@@ -109,37 +108,42 @@ class Introspection:
 
     def close(self) -> None:
         """Let go of connections and threads, once nobody asks any more."""
-        self._threads.shutdown()
+        self._answers.close()
         if self._http is not None:
             self._http[0].close()
 
-    def _answer(self, token: bytes, presented: Presented) -> _Answer:
+    def _answer(self, token: bytes, presented: Presented) -> Answer:
         seen = (presented.thumbprint or "none") if self._report else None
-        digest = hashlib.sha256(token).digest(), seen
-        with self._lock:
-            answer = self._answers.get(digest)
-            if answer is not None and self._now() < answer.until:
-                self._answers.move_to_end(digest)
-                return answer
-            asking = self._asking.get(digest)
-            if asking is None:
-                asking = self._asking[digest] = Future()
-                asking.set_running_or_notify_cancel()
-                self._threads.submit(self._ask, digest, token, asking)
-        raise Wanting(asking)
+        question = hashlib.sha256(token).digest(), seen
+        answer = self._answers.known(question)
+        if answer is not None:
+            return answer
+        if not self._opaque:
+            self._require_form(token)
+        return self._answers.asked(question, lambda: self._ask(token, seen))
 
-    def _ask(self, digest: tuple[bytes, str | None], token: bytes, done: "Future[None]") -> None:
+    def _require_form(self, token: bytes) -> None:
+        """What a token says that nobody has verified: enough to tell what was never meant for us."""
+        header, claims = jwt.unverified(token)
+        typ = header.get("typ")
+        if not isinstance(typ, str) or typ.lower() not in _TYPES:
+            raise _refused("token typ", "another type")
+        if claims.get("iss") != self._issuer:
+            raise _refused("token iss", "another issuer")
+        if claims.get("aud") != self._audience:
+            raise _refused("token aud", "another audience")
+        jwt.check_dates(jwt.VerifiedClaims("", claims), self._now(), self._leeway)
+
+    def _ask(self, token: bytes, seen: str | None) -> Answer:
         try:
-            members = self._introspect(token, digest[1])
-            answer = _Answer(members, self._now() + self._lasts(members))
+            members = self._introspect(token, seen)
+            return Answer(members, self._now() + self._lasts(members))
+        except _Unanswered as error:
+            return Answer(None, self._now() + KEPT_IF_NOT, str(error))
         except Exception as error:  # noqa: BLE001  # a request must never wait for a dead thread
-            answer = _Answer(None, self._now() + KEPT_IF_NOT, f"{type(error).__name__}: {error}")
-        with self._lock:
-            self._answers[digest] = answer
-            if len(self._answers) > KEPT:
-                self._answers.popitem(last=False)
-            del self._asking[digest]
-        done.set_result(None)
+            said = str(error)
+            problem = said if isinstance(error, _Unanswered) else f"{type(error).__name__}: {said}"
+            return Answer(None, self._now() + KEPT_IF_NOT, problem)
 
     def _lasts(self, members: Members) -> int:
         ends = members.get("exp")
@@ -154,13 +158,15 @@ class Introspection:
         url = patiently(self._url.current)
         headers = {"Accept": "application/json"}
         with self._client().stream("POST", url, data=form, headers=headers) as response:
-            if response.status_code != _OK:
-                raise ValueError(f"introspection answered {response.status_code}")
-            body = b""
-            for chunk in response.iter_raw(MAX_ANSWER):
+            body, ends_at = b"", time.monotonic() + TIME_LIMIT
+            for chunk in response.iter_raw():  # as it arrives, so that the time is looked at
                 body += chunk
                 if len(body) > MAX_ANSWER:
-                    raise ValueError("introspection answered too much")
+                    raise _Unanswered("introspection answered too much")
+                if time.monotonic() > ends_at:
+                    raise _Unanswered("introspection answered too slowly")
+        if response.status_code != _OK:
+            raise _Unanswered(_refusal(response.status_code, body))
         return parse_object(body, at_most=MAX_ANSWER)
 
     def _find_endpoint(self) -> Loaded[str]:
@@ -198,6 +204,20 @@ class Introspection:
         if members.get("aud") != self._audience:
             raise _refused("token aud", "another audience")
         jwt.check_dates(jwt.VerifiedClaims("", members), self._now(), self._leeway)
+
+
+def _refusal(status: int, body: bytes) -> str:
+    """What the resource's operator reads; of the answer, only what looks like one of ours."""
+    try:
+        members = parse_object(body, at_most=MAX_ANSWER)
+    except ValueError:
+        members = {}
+    error, ref = members.get("error"), members.get("error_ref")
+    said = f" {error}" if isinstance(error, str) and re.fullmatch("[a-z_]{1,40}", error) else ""
+    look = ""
+    if isinstance(ref, str) and re.fullmatch("[0-9a-z]{8,64}", ref):
+        look = f": certbound explain {ref}"
+    return f"introspection was refused, {status}{said}{look}"
 
 
 _OF_VERDICT = {

@@ -32,12 +32,20 @@ class Wanting(Exception):
         self._fetch = fetch
 
     def wait(self) -> None:
-        """In a thread."""
-        wait([self._fetch], WAIT_LIMIT)
+        """In a thread.
+
+        Raises:
+            OutOfReach: it is not there within `WAIT_LIMIT`.
+
+        """
+        if wait([self._fetch], WAIT_LIMIT).not_done:
+            raise OutOfReach("a fetch takes too long")
 
     async def wait_async(self) -> None:
-        """On an event loop; takes no thread."""
-        await asyncio.wait({asyncio.wrap_future(self._fetch)}, timeout=WAIT_LIMIT)
+        """On an event loop; takes no thread. Raises as `wait`."""
+        _, late = await asyncio.wait({asyncio.wrap_future(self._fetch)}, timeout=WAIT_LIMIT)
+        if late:
+            raise OutOfReach("a fetch takes too long")
 
 
 class OutOfReach(Exception):
@@ -52,7 +60,7 @@ def patiently(attempt: Callable[[], R]) -> R:
     """What `attempt` returns, waiting in this thread for the documents that it wants.
 
     Raises:
-        OutOfReach: it wants ever more.
+        OutOfReach: it wants ever more, or one of them is not there in time.
 
     """
     for _ in range(ROUNDS):
@@ -67,7 +75,7 @@ async def patiently_async(attempt: Callable[[], R]) -> R:
     """The same on an event loop, which goes on meanwhile.
 
     Raises:
-        OutOfReach: it wants ever more.
+        OutOfReach: it wants ever more, or one of them is not there in time.
 
     """
     for _ in range(ROUNDS):
@@ -153,11 +161,11 @@ class Kept(Generic[T]):
                 self._fetch = Future()
                 self._fetch.set_running_or_notify_cancel()  # one who gives up ends it for nobody
                 threading.Thread(
-                    target=self._run, args=(self._fetch,), name="certbound-fetch", daemon=True
+                    target=self._run, args=(self._fetch, now), name="certbound-fetch", daemon=True
                 ).start()
             return Wanting(self._fetch)
 
-    def _run(self, fetch: "Future[None]") -> None:
+    def _run(self, fetch: "Future[None]", started_at: int) -> None:
         loaded, problem = None, None
         try:
             loaded = self._load()
@@ -167,6 +175,7 @@ class Kept(Generic[T]):
             problem = type(error).__name__
         with self._lock:
             if loaded is not None:
-                self._held = loaded, self._now()
+                # It is as old as the question: what changed while it was answered is not in it.
+                self._held = loaded, started_at
             self.problem, self._fetch = problem, None
         fetch.set_result(None)

@@ -7,6 +7,7 @@ many of them come; keys older than `USABLE_FOR` verify nothing.
 """
 
 import asyncio
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -35,7 +36,16 @@ def over_https(ca_file: Path | None) -> Fetch:
     """Blocking fetches from servers vouched for by the system's CAs, or those in `ca_file`.
 
     The operator named the issuer, so that it may have a private address.
+
+    Raises:
+        ValueError: `ca_file` cannot be used.
+
     """
+    if ca_file is not None:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(ca_file)
+        except OSError as error:
+            raise ValueError(f"the CA file {ca_file} cannot be used: {error}") from error
     documents = RemoteDocuments(allow_private=True, ca_file=ca_file)
     return lambda url, limits: asyncio.run(documents.obtain(url, limits))
 

@@ -9,6 +9,7 @@ from mcp.server.auth.provider import AccessToken
 from app.resource.asgi import certificate
 from app.resource.bearer import Sent
 from app.resource.challenge import Rejected
+from app.resource.mcp_user import access_token
 from app.resource.verifier import Verifier
 
 
@@ -32,12 +33,4 @@ class BoundTokenVerifier:
             accepted = await self._verifier.verify_async(sent, presented)
         except Rejected:
             return None
-        return AccessToken(
-            token=token,
-            client_id=accepted.client_id,
-            scopes=sorted(accepted.scopes),
-            expires_at=accepted.facts.expires_at,
-            resource=self._verifier.audience,
-            subject=accepted.subject,
-            claims=dict(accepted.claims),
-        )
+        return access_token(token, accepted, self._verifier.audience)

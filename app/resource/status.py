@@ -3,8 +3,8 @@
 Guarantees: a list counts only from the issuer itself, below ``/status-lists/``, signed with its
 key, about the URL it was fetched from and in date; a place that is not on it, or a list of another
 kind, refuses the token. What was revoked is noticed within the list's ``ttl``, since a list ends
-with its ``exp``. Where no newer one can be had it is used for `grace` seconds more, then its tokens
-are refused. No URL elsewhere is ever fetched, whatever a token says.
+with its ``exp``. Where no newer one can be had, for an outage or a cache that hands out an old one,
+it is used until `grace` seconds after its ``exp`` by this clock, then its tokens are refused. No URL elsewhere is ever fetched, whatever a token says.
 """
 
 import re
@@ -53,7 +53,7 @@ class StatusLists:
         now: Callable[[], int],
         grace: int,
     ) -> None:
-        """`grace`: seconds a list is used beyond its time while it cannot be fetched."""
+        """`grace`: seconds a list is used beyond its time while no newer one can be had."""
         self._prefix = f"{issuer.rstrip('/')}/status-lists/"
         self._issuer = issuer
         self._algorithm = algorithm
@@ -115,8 +115,12 @@ class StatusLists:
         ttl = claims.get("ttl", FRESH_FOR)
         if type(ttl) is not int or ttl <= 0:
             raise ValueError("the status list has a ttl that is no number of seconds")
-        fresh_for = max(min(ttl, claims["exp"] - self._now(), LONGEST), SHORTEST)
-        return Loaded(bits, fresh_for, fresh_for + self._grace)
+        remaining = claims["exp"] - self._now()
+        if remaining + self._grace <= 0:
+            raise ValueError("the status list has ended")
+        fresh_for = max(min(ttl, remaining, LONGEST), SHORTEST)
+        usable_for = min(fresh_for, remaining) + self._grace
+        return Loaded(bits, min(fresh_for, usable_for), usable_for)
 
     def _verified(self, document: bytes) -> jwt.VerifiedClaims:
         return self._keys.verify(

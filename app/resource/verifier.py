@@ -15,7 +15,7 @@ from app import clock
 from app.binding import mtls
 from app.errors import Reason, Refused
 from app.jose.algorithms import ALGORITHMS
-from app.jose.jwt import LEEWAY
+from app.jose.jwt import LEEWAY, MOST_LEEWAY
 from app.jose.jwt import InvalidToken as TokenRefused
 from app.resource import bearer, challenge, keys
 from app.resource.accepted import Accepted, Facts
@@ -75,6 +75,8 @@ class Verifier:
             raise ValueError(f"algorithm must be one of {', '.join(ALGORITHMS)}")
         if binding not in ("required", "if_bound") or status not in ("check", "off"):
             raise ValueError("binding is 'required' or 'if_bound', status is 'check' or 'off'")
+        if not 0 <= leeway <= MOST_LEEWAY:  # longer, and a revoked token may have left its list
+            raise ValueError(f"leeway must be from 0 to {MOST_LEEWAY} seconds")
         self.issuer, self.audience = issuer, audience
         self.binding_required = binding == "required"
         self._record = Record(audience, on_decision)
@@ -195,7 +197,7 @@ class Verifier:
             raise InsufficientScope(decision, needed)
 
     def _unavailable(self, presented: Presented, error: OutOfReach) -> Unavailable:
-        LOGGER.warning("the authorization server is out of reach: %a", str(error))
+        LOGGER.warning("no token can be judged for the moment: %a", str(error))
         return Unavailable(
             self._record.add(Verdict.UNAVAILABLE, "issuer out of reach", presented, None)
         )

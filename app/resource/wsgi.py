@@ -5,16 +5,17 @@ server fills, and vouches that no client can: `environ_certificate`, or a functi
 A name that begins with ``HTTP_`` is a request header and is refused.
 """
 
-import ssl
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import Context, copy_context
 from typing import Any
 
+from app.binding import client_cert_header
 from app.errors import Finding, Reason, Refused
 from app.resource import metadata
 from app.resource.accepted import Accepted
 from app.resource.asgi import STATE, certificate, current
 from app.resource.bearer import Sent
-from app.resource.certificate import UNKNOWN, Presented
+from app.resource.certificate import MAX_PEM, UNKNOWN, Presented
 from app.resource.challenge import Rejected, render, scope_names
 from app.resource.verifier import Verifier
 
@@ -23,7 +24,6 @@ StartResponse = Callable[..., Any]
 App = Callable[[Environ, StartResponse], Iterable[bytes]]
 Source = Callable[[Mapping[str, Any]], Presented]
 
-MAX_PEM = 48 * 1024
 _REASONS = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 503: "Service Unavailable"}
 
 
@@ -46,16 +46,36 @@ def environ_certificate(name: str = "SSL_CLIENT_CERT") -> Source:
         if value in ("", "(null)"):
             return Presented(None)
         try:
-            if len(value) > MAX_PEM:
-                raise ValueError("too large")  # noqa: TRY301  # worded below
-            return Presented.of(ssl.PEM_cert_to_DER_cert(value))
-        except (ValueError, TypeError) as error:
+            if not isinstance(value, str) or len(value) > MAX_PEM:
+                raise ValueError("no text, or too much")  # noqa: TRY301  # worded below
+            return Presented.of(client_cert_header.of_pem(value.encode("ascii")))
+        except (ValueError, Refused) as error:
             expected = "one PEM certificate"
             raise Refused(
                 Finding("certificate", "not readable", expected, "", Reason.CERTIFICATE_MALFORMED)
             ) from error
 
     return source
+
+
+class _Within:
+    """What an application returned, iterated and closed with the token of its request at hand."""
+
+    def __init__(self, context: Context, answer: Iterable[bytes]) -> None:
+        self._context, self._answer = context, answer
+        self._parts = context.run(iter, answer)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        return self._context.run(next, self._parts)
+
+    def close(self) -> None:
+        """PEP 3333: called once by the server, whatever happened."""
+        close = getattr(self._answer, "close", None)
+        if close is not None:
+            self._context.run(close)
 
 
 class WsgiGuard:
@@ -97,12 +117,16 @@ class WsgiGuard:
             start_response(status, [(name.title(), value) for name, value in refusal.headers])
             return [refusal.body]
         environ[STATE] = accepted
-        tokens = current.set(accepted), certificate.set(accepted.presented)
-        try:
-            return self._app(environ, start_response)
-        finally:
-            current.reset(tokens[0])
-            certificate.reset(tokens[1])
+        context = copy_context()  # an iterable does its work after this call, and needs them still
+        context.run(current.set, accepted)
+        context.run(certificate.set, accepted.presented)
+        answer = context.run(self._app, environ, start_response)
+        file = environ.get("wsgi.file_wrapper")
+        if isinstance(answer, list | tuple) or (
+            isinstance(file, type) and isinstance(answer, file)
+        ):
+            return answer  # runs nothing more of the application, and servers know it by its type
+        return _Within(context, answer)
 
     def _judge(self, environ: Environ) -> Accepted:
         try:
@@ -110,6 +134,6 @@ class WsgiGuard:
         except Refused as refused:
             self._verifier.refuse(refused, UNKNOWN)
         sent = environ.get("HTTP_AUTHORIZATION")
-        values = () if sent is None else (sent.encode("latin-1"),)
-        query = environ.get("QUERY_STRING", "").encode("latin-1")
+        values = () if sent is None else (sent.encode("latin-1", "replace"),)
+        query = environ.get("QUERY_STRING", "").encode("latin-1", "replace")
         return self._verifier.verify(Sent(values, query), presented, self._scopes)

@@ -168,10 +168,9 @@ class Journal(Generic[R, D]):
             opened = self._open_lists(conn, kept)
             tokens.insert_many(conn, [w.decision.token for w in kept if w.decision.token])
             # After the insertions: a token may be revoked in the batch it was issued in.
-            if revoked := [w.decision.revokes for w in kept if w.decision.revokes is not None]:
-                tokens.revoke(conn, revoked, now())
+            told = self._revoke(conn, kept)
             chain = self._chain or audit.resume(conn, self._writer, self._stood)
-            chain = audit.append(conn, chain, [waiting.entry for waiting in kept])
+            chain = audit.append(conn, chain, [waiting.entry for waiting in told])
             # Last: on PostgreSQL these rows are locked against other nodes until the commit.
             used = [waiting.decision.use for waiting in kept if waiting.decision.use]
             served = uses.record(conn, used, self._served)
@@ -181,6 +180,20 @@ class Journal(Generic[R, D]):
         self._served |= served
         self._lists |= opened
         return True
+
+    def _revoke(self, conn: Connection, batch: list[_Waiting[R, D]]) -> list[_Waiting[R, D]]:
+        """Revoke what the batch revokes; what is to be told: of several who revoke one, the first."""
+        asked = {w.decision.revokes for w in batch if w.decision.revokes is not None}
+        if not asked:
+            return batch
+        left = tokens.revoke(conn, asked, now())
+        told = []
+        for waiting in batch:
+            jti = waiting.decision.revokes
+            if jti is None or jti in left:
+                told.append(waiting)
+                left.discard(jti or "")
+        return told
 
     def _open_lists(self, conn: Connection, batch: Iterable[_Waiting[R, D]]) -> set[str]:
         """Record the status lists that this batch is the first to use; their ids."""

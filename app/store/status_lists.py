@@ -18,7 +18,7 @@ Mark = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusListRow:
-    """One list; no token on it is valid after `ends_at`."""
+    """One list; no token on it is accepted after `ends_at`, by whatever clock."""
 
     id: str
     opened_at: int

@@ -9,11 +9,16 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 
+from app.jose.jwt import MOST_LEEWAY
 from app.store.engine import allow_time, insert_rows
 from app.store.tables import tokens
 
 _IN = 30_000
 """Values in one statement: SQLite takes 32,766, PostgreSQL 65,535."""
+KEPT_AFTER = 2 * MOST_LEEWAY
+"""Seconds after a token's end that its record is kept, and its status list. A resource accepts a token
+that long at most: its leeway, and as much again that its clock may be behind. A revoked one must
+not leave the list earlier, or it would be accepted once more."""
 _WALK = 60
 """Seconds that revoking may take on PostgreSQL: a million at once takes some five."""
 
@@ -101,7 +106,7 @@ class Outstanding:
 
     count: int
     until: int | None
-    """When the last of them expires; None where there is none."""
+    """When the last of them expires, by their own word; None where there is none."""
 
 
 def outstanding(
@@ -110,18 +115,23 @@ def outstanding(
     *,
     client_id: str | None = None,
     thumbprints: Collection[str] | None = None,
+    leeway: int = MOST_LEEWAY,
 ) -> Outstanding:
-    """The unexpired, unrevoked tokens of this client, bound to one of these certificates, or both."""
+    """The unrevoked tokens of this client, bound to one of these certificates, or both.
+
+    Those that ended less than `leeway` seconds ago too: resources may accept them still.
+    """
+    now -= leeway
     query = select(func.count(), func.max(tokens.c.expires_at))
     found = [conn.execute(query.where(one)).one() for one in _of(now, client_id, thumbprints)]
     ends = [until for _, until in found if until is not None]
     return Outstanding(count=sum(count for count, _ in found), until=max(ends, default=None))
 
 
-def revoke(conn: Connection, jtis: Collection[str], at: int) -> int:
-    """Refuse these tokens from now on; how many were not refused yet. Unknown ones do not matter."""
+def revoke(conn: Connection, jtis: Collection[str], at: int) -> set[str]:
+    """Refuse these tokens from now on; those that were not refused yet. Unknown ones do not matter."""
     query = update(tokens).where(tokens.c.jti.in_(jtis), tokens.c.revoked_at.is_(None))
-    return conn.execute(query.values(revoked_at=at)).rowcount
+    return set(conn.execute(query.values(revoked_at=at).returning(tokens.c.jti)).scalars())
 
 
 def revoke_outstanding(
@@ -143,7 +153,7 @@ def revoke_outstanding(
         raise ValueError("whose tokens?")
     allow_time(conn, _WALK)
     ends: list[int] = []
-    for one in _of(now, client_id, thumbprints):
+    for one in _of(now - MOST_LEEWAY, client_id, thumbprints):
         query = update(tokens).where(one).values(revoked_at=now).returning(tokens.c.expires_at)
         ends += conn.execute(query).scalars()
     return Outstanding(count=len(ends), until=max(ends, default=None))
@@ -159,7 +169,7 @@ def revoke_every(conn: Connection, now: int) -> int:
 def _of(
     now: int, client_id: str | None, thumbprints: Collection[str] | None
 ) -> Iterator[ColumnElement[bool]]:
-    """What `outstanding` counts, in parts that a statement has room for."""
+    """What ends after `now` and is not revoked, in parts that a statement has room for."""
     alive = (tokens.c.expires_at > now) & tokens.c.revoked_at.is_(None)
     if client_id is not None:
         alive &= tokens.c.client_id == client_id

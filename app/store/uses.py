@@ -189,17 +189,10 @@ def expiring(conn: Connection, before: int) -> Sequence[UseRow]:
     return [UseRow(**row) for row in rows]
 
 
-def by_issuer(
-    conn: Connection, issuer: str, *, since: int, trust_set: str | None = None
-) -> Sequence[UseRow]:
-    """Uses since then of certificates that bear this name (RFC 4514) as their issuer's, the last first.
-
-    With `trust_set` only those that it vouched for last.
-    """
+def by_issuer(conn: Connection, issuer: str, *, since: int) -> Sequence[UseRow]:
+    """Uses since then of certificates with this issuer (RFC 4514), the last first."""
     use = certificate_uses.c
     query = select(certificate_uses).where(use.issuer == issuer, use.last_used >= since)
-    if trust_set is not None:
-        query = query.where(use.trust_set == trust_set)
     return _found(conn, query)
 
 

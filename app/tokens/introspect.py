@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from app.audit import CertificateEvidence, TokenPresented
+from app.audit import CertificateEvidence, TokenPresented, new_ref
 from app.binding import BINDINGS, mtls
 from app.clients.authentication import AuthenticatedClient
 from app.clients.model import Client
@@ -33,6 +33,14 @@ def visible(caller: Client, genuine: Genuine) -> bool:
         or genuine.client_id == caller.client_id
         or genuine.resource in caller.serves
     )
+
+
+def may_report(caller: Client, genuine: Genuine) -> bool:
+    """Whether `caller` may say which certificate the token came with: its resource, or who sees all.
+
+    Not the client whose token it is: it would put certificates of others into the audit at will.
+    """
+    return caller.sees_all or genuine.resource in caller.serves
 
 
 def is_good(registry: Registry, genuine: Genuine, row: TokenRow, now: int) -> bool:
@@ -103,6 +111,7 @@ def present(caller: AuthenticatedClient, row: TokenRow, observed: Observed, now:
     event = TokenPresented(
         decision="accepted" if reason is None else "refused",
         reason=reason.value if reason else None,
+        ref=None if reason is None else new_ref(),
         client_id=row.client_id,
         certificate=seen,
         jti=row.jti,

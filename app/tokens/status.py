@@ -1,7 +1,7 @@
 """Places on status lists: each token gets one that nobody can guess from another.
 
 Guarantees: a process gives a place once, and no two processes share a list, so they need not agree
-about anything; a token outlives its list nowhere. The place says nothing of how many tokens were
+about anything; a token outlives its list nowhere, not even where a resource's clock is behind. The place says nothing of how many tokens were
 issued, or when (Token Status List, section 13.3: indices are random). Not here: what a list says;
 that is read from the tokens' rows.
 """
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.store.status_lists import StatusListRow
+from app.store.tokens import KEPT_AFTER
 
 SIZE = 1 << 20
 """Places on a list: 128 KiB of bits, some 200 octets while nothing is revoked. One list carries an
@@ -63,7 +64,7 @@ class StatusLists:
         row = StatusListRow(
             id=secrets.token_urlsafe(12),
             opened_at=now,
-            ends_at=now + OPEN_FOR + self._longest_life,
+            ends_at=now + OPEN_FOR + self._longest_life + KEPT_AFTER,
         )
         self._list, self._uri, self._given = row, self._url(row.id), 0
         self._tables = [

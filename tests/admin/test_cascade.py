@@ -32,13 +32,20 @@ def desk(db: Database, database_url: str, tmp_path: Path) -> Desk:
     return found
 
 
-def issued(desk: Desk, count: int, *, thumbprint: str = "t", issuer: str = "CN=CA") -> None:
+def issued(
+    desk: Desk,
+    count: int,
+    *,
+    thumbprint: str = "t",
+    issuer: str = "CN=CA",
+    trust_set: str = "default",
+) -> None:
     """Tokens of ``bot`` bound to this certificate, recorded as the journal does."""
     now = clock.now()
     rows = [replace(token(), thumbprint=thumbprint, expires_at=now + 100) for _ in range(count)]
     with desk.db.begin() as conn:
         tokens.insert_many(conn, rows)
-        uses.record(conn, [use(thumbprint=thumbprint, issuer=issuer, at=now)])
+        uses.record(conn, [use(thumbprint=thumbprint, issuer=issuer, trust_set=trust_set, at=now)])
 
 
 def left(desk: Desk) -> int:
@@ -113,10 +120,13 @@ def test_a_removed_client_leaves_none(desk: Desk) -> None:
 
 
 def test_a_fetched_list_takes_tokens_along(desk: Desk) -> None:
-    """By issuer, number and trust set; the audit names the server, and a copy changes nothing."""
+    """By issuer and number; the audit names the server, and a copy changes nothing.
+
+    Whichever trust set vouched for the certificate last: a token may rest on the one before.
+    """
     now = clock.now()
     authority = ca.root(ca.name(("CN", "lists")), ca.key(label="lists"), now)
-    issued(desk, 2, thumbprint="listed", issuer="CN=lists")
+    issued(desk, 2, thumbprint="listed", issuer="CN=lists", trust_set="another by now")
     issued(desk, 1, thumbprint="of another CA", issuer="CN=other")
     trust_set = TrustSet("default", (authority.certificate,))
     der = crls.crl(authority, now, [0x2A], count=1)

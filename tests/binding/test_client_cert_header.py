@@ -13,6 +13,7 @@ from app.binding.client_cert_header import FORMS, MAX_HEADER, nginx, require_bou
 from app.errors import Reason, Refused
 from app.tls.presented import pem
 from tests.kit.certs import pki
+from tests.kit.stopwatch import cheapest
 
 DER = pki().clients["pki"].der
 FIELD = b":" + base64.b64encode(DER) + b":"
@@ -50,6 +51,9 @@ NO_PEM = [
     pem(DER).replace("CERTIFICATE", "X509 CRL"),
     pem(DER).replace("A", "*", 1),
     pem(DER)[:-20],
+    pem(DER).removeprefix("-----BEGIN CERTIFICATE-----") + " " * 64,
+    "-----BEGIN CERTIFICATE-----END CERTIFICATE-----",
+    "-----BEGIN CERTIFICATE-----",
     base64.b64encode(DER).decode(),
     "%ZZ",
 ]
@@ -111,6 +115,20 @@ def test_a_plus_sign_is_a_plus_sign() -> None:
     der = b"\x30\x82\x01\x00" + b"\xf8" * 256
     assert b"+" in base64.b64encode(der)
     assert nginx([quote(pem(der), safe="+").encode()]) == der
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"-----BEGIN CERTIFICATE-----" + b" " * 32_000 + b"!",
+        b"-----BEGIN CERTIFICATE-----" + b"A\n" * 16_000 + b"!",
+        b"-----BEGIN CERTIFICATE-----" + b" " * 32_000 + b"!-----END CERTIFICATE-----",
+        b"-" * 32_000,
+    ],
+)
+def test_what_is_not_closed_is_refused_in_one_pass(value: bytes) -> None:
+    """Blanks up to the cap cost no more than a certificate does: nobody stops the event loop."""
+    assert cheapest(lambda: reason("nginx", value)) < 0.1
 
 
 def test_a_chain_is_bounded() -> None:

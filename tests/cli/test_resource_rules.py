@@ -109,6 +109,7 @@ def test_a_resource_by_itself(home: Path) -> None:
     add(home, "--max-lifetime", "4000", "--trust", "default", "--direct-only")
     out = call(home, "resource", "show", URL).out
     assert "its tokens live: 300 seconds at most" in out
+    assert out.count("tokens live") == 1
     assert "certificates: from trust set default" in out
     assert "connections: straight to this server" in out
     assert refused(home, "resource", "show", "https://nowhere.example")

@@ -116,6 +116,7 @@ def test_a_ca_is_no_clients_certificate(home: Path) -> None:
 def test_what_cannot_be_named(home: Path, bot: str) -> None:
     """No thumbprint, both kinds at once, a private key, nothing to undo, an endless reason."""
     assert refused(home, "revoke", "cert", "zz")["message"] == "this is no thumbprint"
+    assert refused(home, "revoke", "cert", "certs/zz.crt")["message"] == "there is no such file"
     refused(home, "revoke", "cert", bot, "--key", "--issuer-serial", code=2)
     assert "private key" in refused(home, "revoke", "cert", str(home / "certs/bot.key"))["message"]
     assert "nothing on the deny-list" in refused(home, "revoke", "undo", bot)["message"]

@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from app import clock
 from app.jose import jwt
+from app.jose.jwt import MOST_LEEWAY
 from app.store import tokens
 from app.store.tokens import TokenRow
 from tests.kit.asgi import Answer, Stage
@@ -75,7 +76,7 @@ def test_inspect_says_so(home: Path, stage: Stage) -> None:
 
 
 def test_what_is_no_live_token(home: Path, stage: Stage) -> None:
-    """An unknown jti, a whole token in its place, an expired one."""
+    """An unknown jti, a whole token in its place, one that ended long ago, and one just now."""
     answer = stage.token(stage.bot)
     assert "no token of this jti" in refused(home, "revoke", "token", "nonsense")["message"]
     assert "no token of this jti" in refused(home, "revoke", "token", "-x" * 300)["message"]
@@ -85,10 +86,16 @@ def test_what_is_no_live_token(home: Path, stage: Stage) -> None:
     assert token not in str(problem)
     jti = claims(answer)["jti"]
     with stage.house.database.begin() as conn:
-        conn.exec_driver_sql("UPDATE tokens SET expires_at = ?", (clock.now(),))
+        conn.exec_driver_sql("UPDATE tokens SET expires_at = ?", (clock.now() - MOST_LEEWAY,))
     page = done(home, "revoke", "token", jti)
     assert (page["expired"], page["changed"], page["tokens"]["count"]) == (True, False, 0)
     assert row(stage, jti).revoked_at is None
+    with stage.house.database.begin() as conn:
+        conn.exec_driver_sql("UPDATE tokens SET expires_at = ?", (clock.now() - 5,))
+    page = done(home, "revoke", "token", jti)
+    assert (page["expired"], page["changed"], page["tokens"]["count"]) == (False, True, 1)
+    assert page["tokens"]["accepted_for"]["status_list"] == 60, "some resource may take it still"
+    assert row(stage, jti).revoked_at is not None
     assert refused(home, "revoke", "token", jti, "--reason", "x" * 501)
 
 
@@ -154,7 +161,8 @@ def test_the_tail_is_told_for_each_kind_of_resource(home: Path, stage: Stage) ->
     assert stage.token(stage.bot).status == 200
     out = call(home, "client", "disable", "bot").out
     assert "tokens revoked: 1" in out
-    assert "resources that introspect: refuse them at once" in out
+    assert "proxies that ask here: refuse them at once" in out
+    assert "resources that introspect: refuse them at once, plus what they keep" in out
     assert "resources that read status lists: refuse them within 60 seconds" in out
     assert "resources that ask nobody: accept them for 5 minutes at most, until" in out
     assert "tokens to revoke: none" in call(home, "client", "disable", "bot").out

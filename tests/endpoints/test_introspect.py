@@ -7,6 +7,7 @@ import pytest
 
 from app import clock
 from app.admin import clients
+from app.admin.authority import Request
 from app.jose import jwt
 from app.store import denied, registry, tokens
 from app.tls.peer import PeerCertificate
@@ -69,6 +70,7 @@ def test_each_verdict_is_written_down_before_it_is_given(
         (entry,) = stage.entries()
         certificate = entry.pop("certificate", None)
         assert entry.pop("reason", None) == reason
+        assert (entry.pop("ref", None) is None) is (reason is None)
         assert entry == {
             "schema": 1,
             "event": "token.presented",
@@ -90,23 +92,42 @@ def test_each_verdict_is_written_down_before_it_is_given(
 
 
 @pytest.mark.parametrize("spelling", ["base64", "without padding", "base64url", "padded base64url"])
-def test_a_certificate_in_every_spelling(stage: Stage, spelling: str) -> None:
+def test_a_certificate_in_every_spelling(stage: Stage, api: PeerCertificate, spelling: str) -> None:
     """Standard base64 or base64url, with padding or without, on one line."""
     der = stage.bot.der
     text = (base64.urlsafe_b64encode if "url" in spelling else base64.b64encode)(der).decode()
     text = text if spelling in {"base64", "padded base64url"} else text.rstrip("=")
-    answer = stage.introspect(issued(stage), certificate=text).json()
+    answer = stage.introspect(issued(stage), api, client_id="api", certificate=text).json()
     assert answer["certificate_verdict"] == "holder"
 
 
-def test_an_inactive_token_has_no_verdict(stage: Stage, api: PeerCertificate) -> None:
-    """Whose certificate it was is nobody's business any more, nor for a caller that may not look."""
+def test_a_client_tells_nothing_of_its_own_token(stage: Stage) -> None:
+    """Where it does not serve the resource: no verdict, and no certificate of others in the audit."""
+    token, other = issued(stage), stage.issue("victim", Request(dn="CN=victim"))
+    before = audited(stage)
+    for told in (
+        {"certificate": base64.b64encode(other.der).decode()},
+        {"certificate_thumbprint": stage.bot.thumbprint},
+        {"certificate_thumbprint": "none"},
+    ):
+        assert stage.introspect(token, stage.bot, **told).json() == INACTIVE
+    assert audited(stage) == before
+    assert stage.introspect(token).json()["active"] is True
+
+
+def test_an_inactive_token_has_no_verdict(
+    stage: Stage, api: PeerCertificate, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody's business any more, nor for a caller that may not look: of that the log alone tells."""
     token = issued(stage)
     stranger = stage.add_client("stranger")
     told = {"certificate_thumbprint": stage.bot.thumbprint}
     before = audited(stage)
     assert stage.introspect(token, stranger, client_id="stranger", **told).json() == INACTIVE
     assert audited(stage) == before
+    assert "introspection.not_served" in capsys.readouterr().out
+    assert stage.introspect(token, api, client_id="api").json()["active"] is True
+    assert "introspection.not_served" not in capsys.readouterr().out
     assert stage.revoke(token).status == 200
     assert stage.introspect(token, api, client_id="api", **told).json() == INACTIVE
     assert audited(stage) == before + 1

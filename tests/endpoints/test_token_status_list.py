@@ -39,7 +39,7 @@ def placed(stage: Stage) -> tuple[dict[str, Any], str]:
 def revoke(stage: Stage, jti: str) -> None:
     """As whoever may revoke it does: its row says so, committed."""
     with stage.house.database.begin() as conn:
-        assert tokens.revoke(conn, [jti], clock.now()) == 1
+        assert tokens.revoke(conn, [jti], clock.now()) == {jti}
 
 
 def read(stage: Stage, answer: Answer) -> dict[str, Any]:

@@ -74,6 +74,7 @@ def test_no_answer_about_a_token_without_the_database(
     """Nothing is answered from memory: 503 while the records cannot be read, then right again."""
     token = stage.token(stage.bot).json()["access_token"]
     assert stage.introspect(token).json()["active"] is True
+    stage.let_see("bot", stage.settings.default_resource)
     with monkeypatch.context() as patched:
         patched.setattr(engine.Database, "read", _away)
         for text in (token, "nonsense"):
@@ -143,6 +144,7 @@ def test_a_mistake_of_ours_is_a_plain_500(
     good = stage.token(stage.bot).json()["access_token"]
     monkeypatch.setattr(name, _broken)
     if path in {"/introspect", "/revoke"}:
+        stage.let_see("bot", stage.settings.default_resource)
         told = {"certificate_thumbprint": "none"} if "present" in name else {}
         fields = {"client_id": "bot", "token": good, **told}
         answer = stage.post(path, fields, peer=stage.bot)

@@ -70,6 +70,8 @@ def test_a_proxy_learns_who_the_holder_is(server: Running, edge: str, token: str
     told = server.certbound("explain", answer.json()["error_ref"])
     assert "✘ token: other_certificate (binding_mismatch)" in told
     assert "told by: proxy:forward-edge" in told
+    assert "✘ answered: 401 invalid_token" in told
+    assert "do this: Use the certificate the token was issued to" in told
 
 
 def test_hostile_headers_on_the_wire(server: Running, edge: str, token: str) -> None:
@@ -136,15 +138,19 @@ def test_the_api_behind_nginx_is_told_the_truth(server: Running, front: Nginx, t
     lies = [
         ("Authorization", f"Bearer {token}"),
         ("X-Certbound-Client-Id", "admin"),
+        ("X-Certbound-Subject", "root"),
         ("X-Certbound-Scope", "everything"),
         ("X-Certbound-Thumbprint", "x"),
+        ("X-Client-Cert", forwarded(server, "forward-thief")),
+        ("Client-Cert", ":AAAA:"),
     ]
     assert through(server, front.port, "forwarded", lies).text == "ok"
     seen = front.backend.seen[-1]
     assert seen["x-certbound-client-id"] == "forwarded"
+    assert seen["x-certbound-subject"] == "forwarded"
     assert seen["x-certbound-scope"] == "api:read"
     assert seen["x-certbound-thumbprint"] == tokens.read(token)["cnf"]["x5t#S256"]
-    assert "authorization" not in seen
+    assert not seen.keys() & {"authorization", "x-client-cert", "client-cert"}
 
 
 @needs_nginx

@@ -190,7 +190,9 @@ def test_without_its_server_an_api_is_closed(server: Running) -> None:
 
 
 @contextlib.contextmanager
-def stock_uvicorn(server: Running, app: Any, http: Any) -> Iterator[int]:
+def stock_uvicorn(
+    server: Running, app: Any, http: Any, asks: ssl.VerifyMode = ssl.CERT_OPTIONAL
+) -> Iterator[int]:
     """Uvicorn as it comes, with the development CA for clients."""
     listening = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
@@ -201,7 +203,7 @@ def stock_uvicorn(server: Running, app: Any, http: Any) -> Iterator[int]:
         ssl_certfile=str(server.file("server.crt")),
         ssl_keyfile=str(server.file("server.key")),
         ssl_ca_certs=str(server.file("ca.crt")),
-        ssl_cert_reqs=ssl.CERT_OPTIONAL,
+        ssl_cert_reqs=asks,
     )
     running = uvicorn.Server(config)
     thread = threading.Thread(target=running.run, args=([listening],))
@@ -219,7 +221,7 @@ def stock_uvicorn(server: Running, app: Any, http: Any) -> Iterator[int]:
 
 
 def test_stock_uvicorn_with_our_protocol_class(server: Running) -> None:
-    """The same verdicts; without the class uvicorn tells no certificate, and nobody gets in."""
+    """The same verdicts; without the class, or without asking for one, it tells no certificate."""
     token, api = a_client(server, "stock"), Api(server)
     issue(server.home / "certs", "stock-thief")
     ca = str(server.file("ca.crt"))
@@ -228,6 +230,10 @@ def test_stock_uvicorn_with_our_protocol_class(server: Running) -> None:
         assert ask(server, port, token, "stock-thief", ca).status_code == 401
         assert ask(server, port, token, None, ca).status_code == 401
         assert api.last.verdict is Verdict.NO_CERTIFICATE
-    with stock_uvicorn(server, api.app, "httptools") as port:
-        assert ask(server, port, token, "stock", ca).status_code == 401
-        assert api.last.termination == "unknown"
+    for started in (
+        stock_uvicorn(server, api.app, "httptools"),
+        stock_uvicorn(server, api.app, HttpWithCertificate, ssl.CERT_NONE),
+    ):
+        with started as port:
+            assert ask(server, port, token, "stock", ca).status_code == 401
+            assert api.last.termination == "unknown"

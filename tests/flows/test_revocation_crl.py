@@ -125,15 +125,30 @@ def test_tokens_go_with_the_certificate(server: Running) -> None:
         assert (ask().status, ask_other().status) == (200, 200)
         us.publish(2, us.serial)
         assert (alive(server, us.name), alive(server, other.name)) == (1, 1), "nobody asks it"
-        us.policy("crl")
+        other.publish(1)
+        other.policy("crl")
         file = placing.crl_file(
-            server, us.name, crls.crl(us.authority, clock.now(), [us.serial], count=3)
+            server, other.name, crls.crl(other.authority, clock.now(), [other.serial], count=3)
         )
-        page = server.certbound_json("trust", "crl", us.name, str(file))
+        page = server.certbound_json("trust", "crl", other.name, str(file))
         assert page["tokens"]["count"] == 1
-        assert (alive(server, us.name), alive(server, other.name)) == (0, 1)
+        assert (alive(server, us.name), alive(server, other.name)) == (1, 0)
     entry = server.certbound_json("audit", "tail", "-n", "1")["entries"][0]["body"]
     assert entry["details"]["because"] == "crl.replaced"
+
+
+def test_tokens_go_when_the_list_at_hand_is_asked(server: Running) -> None:
+    """A list that was loaded before counts with the policy, and takes the tokens along with it."""
+    us, other = listed(server, "asked-later"), listed(server, "never-listed")
+    us.publish(1, us.serial)
+    with live(server, us.name) as ask, live(server, other.name) as ask_other:
+        assert (ask().status, ask_other().status) == (200, 200)
+    us.policy("ocsp", "--soft", "--url", "http://ocsp.invalid/")
+    assert alive(server, us.name) == 1
+    assert "tokens revoked: 1" in server.certbound("trust", "revocation", us.name, "crl")
+    assert (alive(server, us.name), alive(server, other.name)) == (0, 1)
+    entry = server.certbound_json("audit", "tail", "-n", "1")["entries"][0]["body"]
+    assert entry["details"]["because"] == "trust.changed"
 
 
 def test_a_stale_list_fails_as_the_policy_says(server: Running) -> None:

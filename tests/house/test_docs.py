@@ -24,11 +24,12 @@ from app.cli import build
 from app.config import load
 from app.endpoints import jwks
 from app.errors import Reason
-from app.jose.jwt import LEEWAY, unverified
+from app.jose.jwt import LEEWAY, MOST_LEEWAY, unverified
 from app.keys import schedule
 from app.pki import crl, ocsp, path
 from app.resource import introspection, verifier
 from app.resource import keys as issuer_keys
+from app.store.tokens import KEPT_AFTER
 from app.tls.limits import Limits
 from app.tokens import forward
 from tests.kit.documents import DOCUMENTS, ROOT, Block, blocks, compare
@@ -369,7 +370,13 @@ def test_numbers_in_prose_are_those_of_the_code() -> None:
         ("docs/resources.md", f"at most once in {issuer_keys.RETRY_AFTER} seconds for a key id"),
         ("docs/resources.md", f"known keys count for {issuer_keys.USABLE_FOR // hours} hours"),
         ("docs/resources.md", f"| `status_grace` | {verifier.STATUS_GRACE} |"),
-        ("docs/resources.md", f"| `leeway` | {LEEWAY} |"),
+        (
+            "docs/resources.md",
+            (
+                f"| `leeway` | {LEEWAY} | seconds that clocks may differ, {MOST_LEEWAY} at most: a "
+                f"revoked token stays on its status list for {KEPT_AFTER} seconds after its end |"
+            ),
+        ),
         ("docs/resources.md", f"`keep_for` seconds, {introspection.LONGEST} at most"),
         ("docs/divergences.md", f"uses it {verifier.STATUS_GRACE} seconds more"),
         (

@@ -68,6 +68,25 @@ def test_without_a_guard_a_route_is_closed(desk: Desk, inner: Any) -> None:
     assert Caller(inner(), desk.bot).get("/", desk.token(scope=WRITE)).status == 500
 
 
+@pytest.mark.parametrize("around", [Guard, lambda app, _: Certificates(app)])
+@pytest.mark.parametrize("kind", ["webtransport", "HTTP", ""])
+def test_only_requests_that_are_judged_reach_the_application(
+    desk: Desk, around: Any, kind: str
+) -> None:
+    """A server that speaks more than HTTP opens no way around; start-up and shutdown pass."""
+    seen: list[str] = []
+
+    async def app(scope: Any, _receive: Any, _send: Any) -> None:
+        seen.append(scope["type"])
+
+    outer = around(app, desk.verifier)
+    scope = {"type": kind, "path": "/", "headers": []}
+    with pytest.raises(ValueError, match="let through a guard"):
+        anyio.run(outer, scope, None, None)
+    anyio.run(outer, {"type": "lifespan"}, None, None)
+    assert seen == ["lifespan"]
+
+
 def _wsgi(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     accepted = current.get()
     assert accepted is not None
@@ -107,6 +126,9 @@ def test_wsgi_tells_holder_from_thief(desk: Desk) -> None:
         ("(null)", 401, Verdict.NO_CERTIFICATE),
         ("no PEM", 400, Verdict.INVALID),
         ("x" * 100_000, 400, Verdict.INVALID),
+        (desk.bot.pem.decode() + desk.thief.pem.decode(), 400, Verdict.INVALID),
+        (desk.bot.der, 400, Verdict.INVALID),
+        ("\u00e9", 400, Verdict.INVALID),
     ):
         assert ask_wsgi(guard, token, SSL_CLIENT_CERT=value).status == status
         assert desk.last.verdict is verdict
@@ -118,6 +140,52 @@ def test_wsgi_tells_holder_from_thief(desk: Desk) -> None:
     few = desk.token(scope="")
     assert ask_wsgi(guard, few, SSL_CLIENT_CERT=pem).status == 403
     assert current.get() is None
+
+
+def test_wsgi_has_the_token_until_the_answer_is_closed(desk: Desk) -> None:
+    """A generator runs when the server iterates it; each request has its own token all the while."""
+    seen: list[str | None] = []
+
+    def whose() -> str | None:
+        accepted = current.get()
+        return None if accepted is None else accepted.client_id
+
+    def app(_environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        try:
+            start_response("200 OK", [])
+            seen.append(whose())
+            yield b"one"
+            seen.append(whose())
+            yield b"two"
+        finally:
+            seen.append(whose())
+
+    guard = WsgiGuard(app, desk.verifier, environ_certificate())
+
+    def begin(who: Certificate, name: str) -> Any:
+        request = {
+            "REQUEST_METHOD": "GET",
+            "PATH_INFO": "/",
+            "SSL_CLIENT_CERT": who.pem.decode(),
+            "HTTP_AUTHORIZATION": f"Bearer {desk.token(who, client_id=name, sub=name)}",
+        }
+        return guard(request, lambda *_: None)
+
+    first, second = begin(desk.bot, "bot"), begin(desk.thief, "other")
+    assert [next(first), next(second), next(first)] == [b"one", b"one", b"two"]
+    first.close()
+    assert list(second) == [b"two"]
+    second.close()
+    assert seen == ["bot", "other", "bot", "bot", "other", "other"]
+    assert current.get() is None
+
+
+@pytest.mark.parametrize("name", ["QUERY_STRING", "HTTP_AUTHORIZATION"])
+def test_wsgi_takes_text_that_no_server_should_hand_on(desk: Desk, name: str) -> None:
+    """PEP 3333 wants Latin-1; anything else is refused as what it is, not with a crash."""
+    guard = WsgiGuard(_wsgi, desk.verifier, environ_certificate())
+    answer = ask_wsgi(guard, None, SSL_CLIENT_CERT=desk.bot.pem.decode(), **{name: "Bearer \u20ac"})
+    assert answer.status == 401
 
 
 def test_wsgi_serves_the_metadata(desk: Desk) -> None:
@@ -204,6 +272,50 @@ def test_an_mcp_server_without_the_middleware_is_closed(desk: Desk) -> None:
     """Nobody looked at the certificate, so nobody gets in, the holder neither."""
     assert call_tool(*_mcp(desk, certificates=False), desk.bot, desk.token()).status == 401
     assert not desk.decisions
+
+
+def _stateful(desk: Desk) -> tuple[MCPServer, App]:
+    """A server that remembers its sessions and knows of no tokens, behind a guard."""
+    server = MCPServer("files")
+    inner: Any = server.streamable_http_app(json_response=True, host="0.0.0.0")  # noqa: S104  # nothing listens
+    return server, Guard(inner, desk.verifier, scopes=[SCOPE])
+
+
+INITIALIZE = b"""{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18",
+"capabilities":{},"clientInfo":{"name":"test","version":"1"}}}"""
+PING = b'{"jsonrpc":"2.0","id":2,"method":"ping"}'
+
+
+def test_a_session_behind_a_guard_stays_with_its_client(desk: Desk) -> None:
+    """Another client with a good token of its own can neither use nor end it; 404 as the SDK does."""
+    server, app = _stateful(desk)
+    tokens = {
+        desk.bot.thumbprint: desk.token(),
+        desk.thief.thumbprint: desk.token(desk.thief, client_id="thief", sub="thief"),
+    }
+
+    async def ask(who: Certificate, method: str, body: bytes, session: str = "") -> Response:
+        headers = [
+            (b"host", b"api.test"),
+            (b"content-type", b"application/json"),
+            (b"accept", b"application/json, text/event-stream"),
+            (b"mcp-protocol-version", b"2025-06-18"),
+            (b"authorization", f"Bearer {tokens[who.thumbprint]}".encode()),
+            *([(b"mcp-session-id", session.encode())] if session else []),
+        ]
+        return await Caller(app, who).call(method, "/mcp", headers, body)
+
+    async def main() -> list[int]:
+        async with _running(server):
+            opened = await ask(desk.bot, "POST", INITIALIZE)
+            session = opened.headers["mcp-session-id"]
+            order = [desk.bot, desk.thief, desk.bot]
+            answers = [await ask(who, "POST", PING, session) for who in order]
+            answers.append(await ask(desk.thief, "DELETE", b"", session))
+            answers.append(await ask(desk.bot, "POST", PING, session))
+            return [opened.status, *(each.status for each in answers)]
+
+    assert anyio.run(main) == [200, 200, 404, 200, 404, 200]
 
 
 def test_a_header_that_nobody_may_send_is_no_certificate_for_mcp(desk: Desk) -> None:

@@ -15,7 +15,7 @@ from app.jose.jwt import MAX_TOKEN
 from app.resource import Presented, Rejected, Sent, Verdict
 from app.resource.testing import Issuer
 from tests.kit.stopwatch import cheapest
-from tests.resource.desk import Desk
+from tests.resource.desk import SCOPE, Desk
 
 JWKS = "https://issuer.test/jwks"
 
@@ -254,3 +254,10 @@ def test_a_token_for_another_purpose_is_no_access_token(desk: Desk) -> None:
     listed = desk.issuer.status_list(aud="https://api.test", iss="https://issuer.test", cnf=cnf)
     assert desk.ask(listed).status == 401
     assert desk.last.reason == "token typ"
+
+
+@pytest.mark.parametrize("blank", ["\u00a0", "\u2003", "\t", "\n", "\x1c"])
+def test_only_a_space_parts_scopes(desk: Desk, blank: str) -> None:
+    """RFC 6749 section 3.3: another blank is part of a name, which is then not the one needed."""
+    assert desk.ask(desk.token(scope=f"{SCOPE}{blank}files:write")).status == 403
+    assert desk.ask(desk.token(scope=f"  files:write  {SCOPE} ")).status == 200

@@ -75,6 +75,13 @@ def test_both_shapes_of_the_extension(extension: dict[str, Any]) -> None:
         {"client_cert_chain": None},
         {"client_cert_chain": ["no PEM"]},
         {"client_cert_chain": [BOT.der]},
+        {"client_cert_chain": [BOT.pem.decode() + THIEF.pem.decode()]},
+        {"client_cert_chain": ["\u00e9"]},
+        {"client_cert_chain": ["\ud800"]},
+        {"client_cert_chain": [None]},
+        {"client_cert_chain": 7},
+        {"client_cert_chain": True},
+        {"client_cert_chain": BOT.pem.decode()},
         {"client_cert": BOT.der, "client_cert_error": "expired"},
     ],
 )
@@ -84,7 +91,16 @@ def test_an_extension_without_certificate(extension: dict[str, Any]) -> None:
     assert Connection()(request) == Presented(None)
 
 
-@pytest.mark.parametrize("request_", [{"headers": []}, {"headers": [], "extensions": None}])
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"headers": []},
+        {"headers": [], "extensions": None},
+        {"headers": [], "extensions": 7},
+        {"headers": [], "extensions": {"tls": True}},
+        {"headers": [], "extensions": {"tls": []}},
+    ],
+)
 def test_a_server_that_says_nothing(request_: dict[str, Any]) -> None:
     """Then no bound token is accepted, and the record says why: nobody knows who ended TLS."""
     assert Connection()(request_) == UNKNOWN

@@ -2,11 +2,14 @@
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from app.jose.jwt import unverified
 from app.resource import Guard, Presented, Rejected, Sent, Verdict, Verifier, current
+from app.resource.certificate import UNKNOWN
 from app.resource.testing import Caller, Issuer
 from tests.resource.desk import SCOPE, Desk, tell
 
@@ -229,8 +232,12 @@ def test_the_log_has_facts_and_no_token(desk: Desk, caplog: pytest.LogCaptureFix
     desk.ask(token)
     desk.ask(token, desk.thief)
     accepted, refused = caplog.records
-    assert (accepted.getMessage(), accepted.levelname) == ("accepted: holder", "INFO")
-    assert (refused.getMessage(), refused.levelname) == ("refused: other_certificate", "WARNING")
+    jti = unverified(token)[1]["jti"]
+    bot, thief = desk.bot.thumbprint, desk.thief.thumbprint
+    whose = f"client=bot jti={jti} bound_to={bot} certificate="
+    assert (accepted.getMessage(), accepted.levelname) == (f"accepted: holder {whose}{bot}", "INFO")
+    expected = f"refused: other_certificate check=binding {whose}{thief}"
+    assert (refused.getMessage(), refused.levelname) == (expected, "WARNING")
     facts = refused.__dict__["certbound"]
     assert facts["thumbprint"] == desk.thief.thumbprint
     assert facts["bound_to"] == desk.bot.thumbprint
@@ -238,9 +245,42 @@ def test_the_log_has_facts_and_no_token(desk: Desk, caplog: pytest.LogCaptureFix
     assert not [part for part in token.split(".") if part in said]
 
 
+def test_a_name_makes_no_second_line_in_the_log(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever the issuer lets its clients be called: it stands quoted, in one line."""
+    caplog.set_level("INFO", "certbound.resource")
+    desk.app = Guard(tell, desk.issuer.verifier())
+    desk.ask(desk.token(client_id="x\nrefused: y jti=z"))
+    assert "client='x\\nrefused: y jti=z' " in caplog.records[-1].getMessage()
+
+
+def test_a_server_that_tells_no_certificate_is_warned_of_once(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It looks like a caller without one; that there was none, on a server that tells, does not warn."""
+    desk.app = Guard(tell, desk.issuer.verifier())
+    desk.ask_bare(desk.token())
+    silent = Guard(tell, desk.issuer.verifier(), source=lambda _: UNKNOWN)
+    for _ in range(3):
+        assert Caller(silent).get("/", desk.token()).status == 401
+    said = [each.getMessage() for each in caplog.records]
+    assert [text.startswith("refused: no_certificate ") for text in said] == [
+        *(True, False, True, True, True)
+    ]
+    assert "--http app.resource.uvicorn:HttpWithCertificate" in said[1]
+
+
 @pytest.mark.parametrize(
     "options",
-    [{"binding": "optional"}, {"status": "on"}, {"algorithm": "none"}, {"algorithm": "HS256"}],
+    [
+        {"binding": "optional"},
+        {"status": "on"},
+        {"algorithm": "none"},
+        {"algorithm": "HS256"},
+        {"leeway": 301},
+        {"leeway": -1},
+    ],
 )
 def test_options_that_cannot_be_meant_are_refused(options: dict[str, Any]) -> None:
     """A misspelt option must not fall back to something weaker."""
@@ -248,6 +288,15 @@ def test_options_that_cannot_be_meant_are_refused(options: dict[str, Any]) -> No
         Verifier("https://issuer.test", "https://api.test", **options)
     with pytest.raises(ValueError, match="one word"):
         Guard(tell, Issuer().verifier(), scopes=['a"b'])
+
+
+def test_a_ca_file_that_cannot_be_used_is_refused_at_the_start(tmp_path: Path) -> None:
+    """Not at the first request: a missing one, and one without a certificate."""
+    broken = tmp_path / "ca.crt"
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"the CA file .*ca\.crt cannot be used"):
+            Verifier("https://issuer.test", "https://api.test", ca_file=broken)
+        broken.write_text("no certificate")
 
 
 def test_a_rejection_shows_nothing_of_the_token(desk: Desk) -> None:

@@ -1,7 +1,8 @@
 """Introspection: what a server may answer, over real HTTPS; the real server is in tests/flows."""
 
 import json
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -9,9 +10,14 @@ from urllib.parse import parse_qs
 import pytest
 
 from app import clock
+from app.jose.jwt import unverified
 from app.resource import Verdict
+from app.resource.answers import AT_ONCE, KEPT, WAITING, Answers
+from app.resource.answers import Answer as Answered
+from app.resource.certificate import UNKNOWN
 from app.resource.introspection import Introspection
-from app.resource.testing import Authority
+from app.resource.kept import OutOfReach, Wanting, patiently
+from app.resource.testing import Authority, Issuer
 from tests.kit.https import Answer, HttpsServer, serving
 from tests.resource.desk import SCOPE, Desk
 
@@ -39,7 +45,7 @@ class Asked:
             key=folder / "me.key",
             ca_file=server.ca_file,
             now=self.desk.now,
-            **options,
+            **{"opaque": True, **options},
         )
         self.desk = Desk({"tokens": self.asking}, now=self.desk.now)
         self.says()
@@ -166,11 +172,136 @@ def test_no_answer_is_no_verdict(asked: Asked, answer: Answer) -> None:
     assert asked.desk.ask("opaque").status == 200
 
 
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (
+            b'{"error":"invalid_client","error_ref":"ct25v6aqrx2hjn3n"}',
+            "401 invalid_client: certbound explain ct25v6aqrx2hjn3n'",
+        ),
+        (b'{"error":"x\\n2026","error_ref":"; rm -rf"}', "401'"),
+        (b"<html>", "401'"),
+    ],
+)
+def test_the_log_says_why_the_server_refused_to_answer(
+    asked: Asked, caplog: pytest.LogCaptureFixture, body: bytes, told: str
+) -> None:
+    """The server's error and its reference, where they look like some; nothing else of its answer."""
+    asked.server.answers["/introspect"] = Answer(body, status=401)
+    assert asked.desk.ask("opaque").status == 503
+    message = caplog.records[-1].getMessage()
+    assert message == (f"no token can be judged for the moment: 'introspection was refused, {told}")
+
+
 @pytest.mark.parametrize("token", ["", "x" * 20_000, "a\u00e9", "a\x01b"])
 def test_what_cannot_be_a_token_is_not_asked_about(asked: Asked, token: str) -> None:
     """Too long, or not of the characters tokens have."""
     assert asked.desk.ask(token).status == 401
     assert not asked.questions
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"iss": "https://other.test"},
+        {"iss": None},
+        {"aud": "https://other.test"},
+        {"aud": ["https://api.test"]},
+        {"exp": 1_000_000_000},
+        {"exp": None},
+        None,
+    ],
+)
+def test_only_tokens_that_may_be_meant_are_asked_about(
+    tmp_path: Path, claims: dict[str, Any] | None
+) -> None:
+    """What does not even say to be this issuer's for this audience costs the server nothing."""
+    with serving(tmp_path) as server:
+        asked = Asked(server, tmp_path, opaque=False)
+        issuer = Issuer(server.url(""))
+        good = issuer.token(asked.desk.bot)
+        other = issuer.token(asked.desk.bot, **claims) if claims else _typed(issuer, good)
+        for token in (other, "opaque", "a.b.c"):
+            assert asked.desk.ask(token).status == 401
+        assert not asked.questions
+        assert asked.desk.ask(good).status == 200
+        asked.asking.close()
+
+
+def _typed(issuer: Issuer, token: str) -> str:
+    """The same claims under another type."""
+    return issuer.signer.typed("logout+jwt").sign(unverified(token)[1])
+
+
+def _asked(answers: Answers, name: str, ask: Callable[[], Answered]) -> Wanting:
+    """The question, under way or waiting."""
+    with pytest.raises(Wanting) as wanting:
+        answers.asked((name.encode(), None), ask)
+    return wanting.value
+
+
+def test_strangers_do_not_keep_a_known_holder_waiting() -> None:
+    """As many invented tokens as may wait: one more gets none, and who was accepted has threads."""
+    now, server_answers = [1000], threading.Event()
+    answers = Answers(lambda: now[0])
+
+    def active() -> Answered:
+        return Answered({"active": True}, now[0] + 10)
+
+    def slowly() -> Answered:
+        assert server_answers.wait(20)
+        return Answered({"active": False}, now[0] + 10)
+
+    _asked(answers, "good", active).wait()
+    now[0] += 10
+    waiting = [_asked(answers, f"invented-{n}", slowly) for n in range(AT_ONCE + WAITING)]
+    with pytest.raises(OutOfReach, match="too many"):
+        answers.asked((b"one more", None), slowly)
+    assert answers.known((b"good", None)) is None
+    _asked(answers, "good", active).wait()
+    assert answers.known((b"good", None)) == Answered({"active": True}, 1020)
+    server_answers.set()
+    for each in waiting:
+        each.wait()
+    _asked(answers, "one more", active).wait()
+    answers.close()
+
+
+def test_invented_tokens_push_out_no_answer_that_counts() -> None:
+    """However many of them: those that were accepted are remembered apart."""
+    answers = Answers(lambda: 1000)
+
+    def learn(name: str, *, active: bool) -> None:
+        _asked(answers, name, lambda: Answered({"active": active}, 2000)).wait()
+
+    learn("good", active=True)
+    for number in range(KEPT + 1):
+        learn(f"invented-{number}", active=False)
+    found = answers.known((b"good", None))
+    assert found is not None
+    assert found.active
+    assert answers.known((b"invented-0", None)) is None
+    assert answers.known((b"invented-1", None)) is not None
+    answers.close()
+
+
+def test_an_answer_that_drips_is_none(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that sends an octet now and then holds nobody for long: the whole has a time."""
+    monkeypatch.setattr("app.resource.introspection.TIME_LIMIT", 0.5)
+    body = b" " * 20 + asked.server.answers["/introspect"].body
+    asked.server.answers["/introspect"] = Answer(body, drip=0.1)
+    monkeypatch.setattr("app.resource.kept.WAIT_LIMIT", 30)
+    with pytest.raises(OutOfReach, match="too slowly"):
+        patiently(lambda: asked.asking.claims(b"opaque", UNKNOWN))
+
+
+@pytest.mark.parametrize("leeway", [-1, 301])
+def test_clocks_may_differ_by_minutes_only(tmp_path: Path, leeway: int) -> None:
+    """As for signatures: longer, and a token that was revoked may be forgotten before it ends."""
+    with pytest.raises(ValueError, match="from 0 to 300"):
+        Introspection(
+            "https://a", "b", client_id="c", certificate=tmp_path, key=tmp_path, leeway=leeway
+        )
 
 
 def test_a_renewed_certificate_is_used(asked: Asked, tmp_path: Path) -> None:

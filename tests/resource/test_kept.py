@@ -115,6 +115,26 @@ def test_a_copy_is_used_until_it_cannot_be(source: Source) -> None:
         source.get()
 
 
+def test_a_fetch_that_hangs_holds_a_request_once(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wait for one fetch is bounded, not that for each round, in both worlds."""
+    monkeypatch.setattr("app.resource.kept.WAIT_LIMIT", 0.05)
+    source.may_answer.clear()
+    rounds = []
+
+    def get() -> int:
+        rounds.append(1)
+        return source.kept.current()
+
+    with pytest.raises(OutOfReach, match="too long"):
+        patiently(get)
+    with pytest.raises(OutOfReach, match="too long"):
+        asyncio.run(patiently_async(get))
+    source.may_answer.set()
+    assert (len(rounds), source.loads) == (2, 1)
+
+
 def test_a_clock_that_jumps_back_makes_nothing_fresher(source: Source) -> None:
     """A copy from the future is as old as it is far away."""
     assert source.get() == 1

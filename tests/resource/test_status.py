@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from app import clock
 from app.jose import base64url
 from app.jose.document import Fetched, FetchFailed, Limits
 from app.resource import Verdict
@@ -93,6 +94,33 @@ def test_without_grace_a_list_ends_when_it_says() -> None:
     desk.issuer.reachable = False
     desk.now.ahead = TTL
     assert desk.ask(token).status == 503
+
+
+@pytest.mark.parametrize("grace", [0, 60])
+@pytest.mark.parametrize("reachable_for", [0, 110, 1000])
+def test_an_old_copy_counts_no_longer_than_the_list_and_the_grace(
+    grace: int, reachable_for: int
+) -> None:
+    """A cache that hands out the same list for ever delays a revocation by `grace`, no more."""
+    issuer = Issuer()
+    stale = issuer.status_list(exp=clock.now() + TTL).encode()
+
+    def fetch(url: str, limits: Limits) -> Fetched:
+        if url != LIST:
+            return issuer.fetch(url, limits)
+        if desk.now.ahead > reachable_for:
+            raise FetchFailed("out of reach in this test")
+        return Fetched(stale, None)
+
+    desk = Desk({"fetch": fetch, "status_grace": grace}, issuer)
+    token = desk.token(lifetime=3600)
+    accepted = []
+    for seconds in range(0, TTL + grace + 200, 3):
+        desk.now.ahead = seconds
+        if desk.ask(token).status == 200:
+            accepted.append(seconds)
+    assert accepted[0] == 0
+    assert accepted[-1] < TTL + grace
 
 
 def test_status_can_be_left_out() -> None:

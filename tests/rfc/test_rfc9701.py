@@ -82,6 +82,7 @@ def test_section_5_the_audience_is_who_asked(stage: Stage) -> None:
 def test_section_5_a_verdict_is_signed_too(stage: Stage) -> None:
     """Whose certificate it was stands beside ``active`` (docs/divergences.md)."""
     token = issued(stage)
+    stage.let_see("bot", stage.settings.default_resource)
     for told, said in ((stage.bot.thumbprint, "holder"), ("none", "no_certificate")):
         answer = stage.introspect(token, accept=MEDIA_TYPE, certificate_thumbprint=told)
         members = read(stage, answer.body).claims["token_introspection"]

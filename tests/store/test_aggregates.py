@@ -1,11 +1,14 @@
 """Clients, credentials, trust sets and resources: what goes in comes out, outcomes are told."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from app.store import clients, credentials, registry, resources, tokens, trust
+from app import upkeep
+from app.jose.jwt import MOST_LEEWAY
+from app.store import clients, credentials, registry, resources, status_lists, tokens, trust
 from app.store.clients import ClientRow
 from app.store.credentials import CredentialRow
 from app.store.engine import Database
@@ -273,6 +276,18 @@ def test_expired_tokens_are_purged_in_batches(db: Database) -> None:
         assert tokens.find(conn, rows[3].jti) == rows[3]
 
 
+def test_a_revoked_token_outlasts_every_clock_on_its_list(db: Database) -> None:
+    """A resource whose clock is behind, by all that it may allow twice, still finds it revoked."""
+    row = token(expires_at=1000)
+    row = replace(row, revoked_at=900, status_list="L" * 16, status_index=7)
+    with db.begin() as conn:
+        tokens.insert_many(conn, [row])
+    for now, places in ((1000 + 2 * MOST_LEEWAY, [7]), (1001 + 2 * MOST_LEEWAY, [])):
+        upkeep.purge(db, now)
+        with db.read() as conn:
+            assert status_lists.revoked(conn, "L" * 16) == places
+
+
 def test_outstanding_tokens_are_counted(db: Database) -> None:
     """Neither expired nor revoked ones; by client, by certificates, or by both."""
     other = "thumb-2"
@@ -285,13 +300,27 @@ def test_outstanding_tokens_are_counted(db: Database) -> None:
     ]
     with db.begin() as conn:
         tokens.insert_many(conn, rows)
-        assert tokens.outstanding(conn, 10) == Outstanding(count=3, until=50)
-        assert tokens.outstanding(conn, 10, client_id="bot") == Outstanding(count=2, until=40)
-        both = tokens.outstanding(conn, 10, client_id="bot", thumbprints=[other])
+        count = partial(tokens.outstanding, conn, 10, leeway=0)
+        assert count() == Outstanding(count=3, until=50)
+        assert count(client_id="bot") == Outstanding(count=2, until=40)
+        both = count(client_id="bot", thumbprints=[other])
         assert both == Outstanding(count=1, until=40)
-        by_certificate = tokens.outstanding(conn, 10, thumbprints=[other, "thumb-3"])
+        by_certificate = count(thumbprints=[other, "thumb-3"])
         assert by_certificate == Outstanding(count=2, until=50)
-        assert tokens.outstanding(conn, 10, thumbprints=[]) == Outstanding(count=0, until=None)
+        assert count(thumbprints=[]) == Outstanding(count=0, until=None)
+
+
+def test_a_token_that_ended_just_now_is_revoked_too(db: Database) -> None:
+    """Resources accept it until their leeway is over: who is stopped meanwhile must not go on."""
+    rows = [token(expires_at=at) for at in (1000, 1001)]
+    with db.begin() as conn:
+        tokens.insert_many(conn, rows)
+        now = 1000 + MOST_LEEWAY
+        assert tokens.outstanding(conn, now, client_id="bot") == Outstanding(count=1, until=1001)
+        revoked = tokens.revoke_outstanding(conn, now, client_id="bot")
+        assert revoked == Outstanding(count=1, until=1001)
+        found = [tokens.find(conn, row.jti) for row in rows]
+    assert [row.revoked_at for row in found if row] == [None, now]
 
 
 def test_a_token_identifier_is_recorded_once(db: Database) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 from sqlalchemy import Connection, event
 
-from app.audit import RequestRefused
+from app.audit import RequestRefused, TokenRevoked
 from app.store import audit, clients, registry, tokens
 from app.store.engine import Database, StoreUnavailable, lock_registry
 from app.store.journal import _AHEAD, _RETAKEN, Journal, JournalFull
@@ -61,6 +61,31 @@ def test_what_waits_is_committed_together(db: Database, journal_of: Start) -> No
     assert len(commits) <= 2
     with db.read() as conn:
         assert len(entries(conn)) == 50
+        assert unbroken(conn)
+
+
+def test_of_many_who_revoke_one_token_one_is_written_down(db: Database, journal_of: Start) -> None:
+    """At once or one after the other: every caller is answered, the audit has the act itself."""
+    journal = journal_of()
+
+    async def revoke(jti: str, count: int) -> None:
+        def decide(view: View) -> Made:
+            told = TokenRevoked(client_id="bot", jti=jti, method="tls_client_auth")
+            return Made(told, None, view.version, revokes=jti)
+
+        await asyncio.gather(*(journal.settle(decide) for _ in range(count)))
+
+    async def work() -> str:
+        made = await journal.settle(issue)
+        assert made.token
+        await revoke(made.token.jti, 12)
+        await revoke(made.token.jti, 2)
+        return made.token.jti
+
+    jti = asyncio.run(work())
+    with db.read() as conn:
+        events = [entry.event for entry in audit.search(conn, jti=jti)]
+        assert sorted(events) == ["token.issued", "token.revoked"]
         assert unbroken(conn)
 
 

@@ -52,7 +52,7 @@ def elsewhere(url: str, jti: str) -> None:
     """Another process revokes a token and disables `bot`, in one transaction."""
     other = Database(url)
     with registry.change(other) as conn:
-        assert tokens.revoke(conn, [jti], 5) == 1
+        assert tokens.revoke(conn, [jti], 5) == {jti}
         assert clients.disable(conn, "bot", 5)
     other.dispose()
 

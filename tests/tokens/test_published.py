@@ -87,7 +87,7 @@ def _on(row: tokens.TokenRow, index: int) -> tokens.TokenRow:
 def revoke(db: Database, jti: str) -> None:
     """Committed when it returns."""
     with db.begin() as conn:
-        assert tokens.revoke(conn, [jti], NOW) == 1
+        assert tokens.revoke(conn, [jti], NOW) == {jti}
 
 
 def lst(document: Document | None) -> str:

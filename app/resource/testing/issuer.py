@@ -39,6 +39,8 @@ class Issuer:
         """Every URL asked for, in order."""
         self.reachable = True
         self.ttl = 60
+        """Seconds that the resource uses a status list before it fetches it again."""
+        self._ahead = 0
         self._given = 0
         self._keys: list[ServerKey] = []
         self.status_uri = f"{url.rstrip('/')}/status-lists/test"
@@ -65,7 +67,7 @@ class Issuer:
         **claims: Any,
     ) -> str:
         """A token bound to `certificate`, or to nothing. `claims` are added; None takes one away."""
-        now = clock.now()
+        now = self.now()
         members: dict[str, Any] = {
             "iss": self.url,
             "sub": client_id,
@@ -84,8 +86,16 @@ class Issuer:
         members |= claims
         return self.signer.sign({k: v for k, v in members.items() if v is not None})
 
+    def now(self) -> int:
+        """Seconds since the epoch, for this issuer and its verifiers."""
+        return clock.now() + self._ahead
+
+    def advance(self, seconds: int) -> None:
+        """Let time pass, for this issuer and for its verifiers."""
+        self._ahead += seconds
+
     def revoke(self, token: str) -> None:
-        """From its next fetch on, the resource knows."""
+        """From its next fetch on, the resource knows: ``advance(60)``, if it has a list already."""
         self.revoked.add(unverified(token)[1]["status"]["status_list"]["idx"])
 
     @property
@@ -107,7 +117,7 @@ class Issuer:
         bits = bytearray(LIST_SIZE // 8)
         for index in self.revoked:
             bits[index // 8] |= 1 << index % 8
-        now = clock.now()
+        now = self.now()
         members = {
             "sub": self.status_uri,
             "iat": now,
@@ -135,4 +145,6 @@ class Issuer:
 
     def verifier(self, **options: Any) -> Verifier:
         """A `Verifier` that trusts this issuer; `options` are its own."""
-        return Verifier(self.url, self.audience, **({"fetch": self.fetch} | options))
+        return Verifier(
+            self.url, self.audience, **({"fetch": self.fetch, "now": self.now} | options)
+        )
