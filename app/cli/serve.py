@@ -31,7 +31,7 @@ from app.serving import serve as serve_forever
 from app.store.schema import SchemaMismatch
 from app.telemetry import configure, log
 from app.tls.context import CertificateFileError
-from app.tls.listener import bind
+from app.tls.sockets import bind
 from app.workers.place import taken
 from app.workers.supervisor import Supervisor
 

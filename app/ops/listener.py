@@ -15,7 +15,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from app.tls.listener import bind
+from app.tls.sockets import bind
 
 MAX_REQUEST = 16 * 1024
 """Octets; a scraper sends some hundred."""

@@ -10,7 +10,6 @@ accept from the same `sockets` (`app.workers`).
 import asyncio
 import contextlib
 import logging
-import resource
 import signal
 import socket
 import threading
@@ -29,6 +28,7 @@ from app.tls.http import HttpProtocol
 from app.tls.limits import Limits
 from app.tls.reload import ServerCertificate
 from app.tls.sending import Service
+from app.tls.sockets import allow_open_files, bind
 
 logger = logging.getLogger("certbound.tls")
 
@@ -42,8 +42,6 @@ LoopName = Literal["auto", "uvloop", "asyncio"]
 _BACKLOG = 2048
 _TICK = 0.1
 """Seconds between looks at whether the last connection has ended."""
-_OTHER_FILES = 256
-"""Database, logs, the event loop's own, outgoing connections."""
 
 
 def nothing() -> None:
@@ -107,49 +105,6 @@ class _Server(uvicorn.Server):
             await asyncio.sleep(_TICK)
 
 
-def bind(host: str, ports: Sequence[int], *, shared: bool = False) -> list[socket.socket]:
-    """Listening sockets for every address of `host` and every port; 0 picks a free one.
-
-    Shared: another process of this user may bind the same, if it says so too.
-
-    Raises:
-        OSError: an address is taken or not this machine's; the message names it.
-    """
-    bound: list[socket.socket] = []
-    try:
-        for port in ports:
-            chosen = port
-            for family, *_, address in socket.getaddrinfo(
-                host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-            ):
-                listening = _bind_one(family, (address[0], chosen, *address[2:]), shared=shared)
-                bound.append(listening)
-                chosen = listening.getsockname()[1]
-    except OSError:
-        for each in bound:
-            each.close()
-        raise
-    return bound
-
-
-def _bind_one(
-    family: socket.AddressFamily, address: tuple[Any, ...], *, shared: bool
-) -> socket.socket:
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shared:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if family == socket.AF_INET6:
-            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listening.bind(address)
-        listening.setblocking(False)
-    except OSError as error:
-        listening.close()
-        raise OSError(error.errno, f"{address[0]} port {address[1]}: {error.strerror}") from error
-    return listening
-
-
 async def serve(
     app: Application,
     *,
@@ -182,7 +137,7 @@ async def serve(
         OSError: an address cannot be bound.
     """
     tls = context.build(certificate_file, key_file)
-    _allow_open_files(limits.max_connections)
+    allow_open_files(limits.max_connections)
     sockets = sockets or bind(host, ports)
     addresses = [(str(each.getsockname()[0]), int(each.getsockname()[1])) for each in sockets]
     service = Service(limits, tls, Admission(limits), Sweeper(limits))
@@ -280,22 +235,6 @@ def _configuration(app: Application, service: Service) -> uvicorn.Config:
         backlog=_BACKLOG,
         timeout_graceful_shutdown=max(1, int(service.limits.shutdown)),
     )
-
-
-def _allow_open_files(connections: int) -> None:
-    """Raise this process's soft limit so that the cap on connections is reached first.
-
-    Many systems start a process with 1024; without a free descriptor nobody could even be turned
-    away.
-    """
-    needed = connections + _OTHER_FILES
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= needed:
-        return
-    if hard != resource.RLIM_INFINITY and hard < needed:
-        logger.warning("only %d of %d open files are allowed to this process", hard, needed)
-        needed = hard
-    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 @contextlib.contextmanager

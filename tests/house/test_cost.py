@@ -11,9 +11,9 @@ from tests.kit.running import clean_environment
 
 RECORDED = {
     (3, 11): {
-        "request": {"python": 433, "builtin": 489},
-        "journal": {"python": 403, "builtin": 193},
-        "connection": {"python": 225, "builtin": 220},
+        "request": {"python": 457, "builtin": 503},
+        "journal": {"python": 410, "builtin": 195},
+        "connection": {"python": 226, "builtin": 220},
     }
 }
 """Calls of functions per token, by version of Python and kind of work; see `tests.kit.calls`. To

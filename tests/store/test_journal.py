@@ -84,7 +84,7 @@ def test_of_many_who_revoke_one_token_one_is_written_down(db: Database, journal_
 
     jti = asyncio.run(work())
     with db.read() as conn:
-        events = [entry.event for entry in audit.search(conn, jti=jti)]
+        events = [entry.event for entry in audit.search(conn, audit.Wanted(jti=jti))]
         assert sorted(events) == ["token.issued", "token.revoked"]
         assert unbroken(conn)
 

@@ -9,7 +9,8 @@ import pytest
 
 from app.tls.context import CertificateFileError
 from app.tls.limits import Limits
-from app.tls.listener import bind, loop_factory, serve
+from app.tls.listener import loop_factory, serve
+from app.tls.sockets import bind
 from tests.kit.certs import pki
 from tests.kit.server import Echo, serving
 
