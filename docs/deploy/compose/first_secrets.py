@@ -29,7 +29,7 @@ def main(home: Path, folder: Path) -> int:
     pgpass, password = home / "pgpass", folder / "password"
     there = [each for each in (pgpass, password) if each.exists()]
     if len(there) == 1:
-        print(f"✘ only {there[0]} is left: bring the other back", file=sys.stderr)  # noqa: T201 - its only voice
+        print(f"✘ only {there[0]} is left: bring the other back", file=sys.stderr)
         return 1
     if not there:
         secret = secrets.token_urlsafe(32)
