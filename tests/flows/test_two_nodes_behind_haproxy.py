@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -86,17 +86,29 @@ def _await_lock(dsn: str) -> None:
 def cluster(database: PostgresServer, home: Path) -> Iterator[Cluster]:
     """The steps of docker-compose.yml, in its order."""
     port, mtls_port, ops_1, ops_2 = free_ports(4)
-    settings = {
-        "issuer": f"https://localhost:{port}",
-        "mtls_base_url": f"https://localhost:{mtls_port}",
-        "database_url": locked(database, home),
+    issuer, mtls = f"https://localhost:{port}", f"https://localhost:{mtls_port}"
+    url = locked(database, home)
+    environment = {
+        "CERTBOUND_ISSUER": issuer,
+        "CERTBOUND_MTLS_BASE_URL": mtls,
+        "CERTBOUND_DATABASE_URL": url,
     }
-    environment = {f"CERTBOUND_{name.upper()}": value for name, value in settings.items()}
     certbound(home, "db", "upgrade", environment=environment)
     certbound(home, "quickstart", environment=environment)
+
+    def node(ops: int) -> AbstractContextManager[Running]:
+        return running(
+            home,
+            quickstart=False,
+            issuer=issuer,
+            mtls_base_url=mtls,
+            database_url=url,
+            ops_port=str(ops),
+        )
+
     with (
-        running(home, quickstart=False, ops_port=str(ops_1), **settings) as first,
-        running(home, quickstart=False, ops_port=str(ops_2), **settings) as second,
+        node(ops_1) as first,
+        node(ops_2) as second,
         haproxy.haproxy((first, second), home, port, mtls_port) as balancer,
     ):
         front = replace(first, port=port, mtls_port=mtls_port)

@@ -248,6 +248,7 @@ def test_the_unit_sets_known_settings() -> None:
     text = (DEPLOY / "certbound.service").read_text()
     (line,) = re.findall(r"^Environment=(.*)$", text, re.MULTILINE)
     settings = load(dict(part.split("=", 1) for part in line.split()))
+    assert not re.search("^MemoryDenyWriteExecute", text, re.MULTILINE)  # TLS would not start
     (stop,) = re.findall(r"^TimeoutStopSec=(\d+)$", text, re.MULTILINE)
     assert int(stop) > settings.shutdown_timeout
 
