@@ -57,6 +57,30 @@ NOT_RUN = {
         "docs/production.md",
         "[Service]",
     ): "systemd is no part of a test machine",
+    (
+        "docs/deploy.md",
+        "docker build --tag certbound:local .",
+    ): "no container engine is at hand; the page says so",
+    (
+        "docs/deploy.md",
+        "docker run --rm certbound:local --help",
+    ): "no container engine is at hand; the page says so",
+    (
+        "docs/deploy.md",
+        "docker compose up --build --detach --wait",
+    ): "no container engine is at hand; the page says so",
+    (
+        "docs/deploy.md",
+        "docker compose exec node-1 certbound client list",
+    ): "no container engine is at hand; the page says so",
+    (
+        "docs/deploy.md",
+        "useradd --system --home-dir /var/lib/certbound --shell /usr/sbin/nologin certbound",
+    ): "systemd is no part of a test machine; the page says so",
+    (
+        "docs/deploy.md",
+        "kubectl create secret generic certbound --from-file=database-url=database-url --from-literal=sealing-key=\"$(openssl rand -base64 32 | tr '+/' '-_' | tr -d '=')\"",
+    ): "no cluster is at hand; the page says so",
     ("docs/production.md", "scrape_configs:"): "needs Prometheus; tests/ops compares the names",
     ("docs/production.md", "groups:"): "needs Prometheus; tests/ops compares the names",
     ("docs/proxies.md", "http_filters:"): "needs Envoy, which has no package here",
