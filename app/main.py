@@ -21,8 +21,11 @@ from app.clients.bundles import Bundles
 from app.clients.key_holders import KeyHolders
 from app.clients.registry import Registry
 from app.config import ConfigError, Settings
+from app.counts import Counts
 from app.endpoints import ROUTES, WELL_KNOWN
 from app.endpoints.door import Decision, Door, Lifecycle, endpoint
+from app.endpoints.gathering import Refusals
+from app.endpoints.often import RequestLimits
 from app.errors import MethodNotAllowed, NotFound
 from app.grants.request import Policy
 from app.issuers import Issuer
@@ -38,6 +41,7 @@ from app.ops.figures import LastFigures
 from app.pki.crl_fetch import CrlFetcher
 from app.pki.crl_store import Revocation
 from app.pki.ocsp_cache import OcspCache
+from app.rates import Rates
 from app.store import crls, schema
 from app.store.engine import Database
 from app.store.journal import Journal
@@ -125,8 +129,11 @@ def open_house(settings: Settings) -> House:
     ocsp = OcspCache.over(documents, OcspMemory(database))
     revocation = Revocation(partial(_crl_der, database), ocsp)
     snapshots = Snapshots(database, partial(_registry, sealing_key, revocation, ocsp))
-    journal: Journal[Registry, Decision] = Journal(database, snapshots)
+    counts = Counts()
+    journal: Journal[Registry, Decision] = Journal(database, snapshots, tell=counts.batch)
     lookups: Lookups[Registry] = Lookups(database, snapshots)
+    counts.waiting.labels("journal").set_function(lambda: journal.depth)
+    counts.waiting.labels("look-ups").set_function(lambda: lookups.depth)
     issuer = Issuer(settings.issuer, settings.mtls_base_url)
 
     def list_url(list_id: str) -> str:
@@ -148,6 +155,7 @@ def open_house(settings: Settings) -> House:
             url=list_url,
             ttl=settings.status_list_ttl,
             now=lambda: Now(clock.now(), snapshots.current.keys.current),
+            tell=counts.list_signed,
         ),
         journal=journal,
         lookups=lookups,
@@ -160,6 +168,9 @@ def open_house(settings: Settings) -> House:
         ocsp=ocsp,
         routes=ROUTES,
         lifecycle=Lifecycle(),
+        refusals=Refusals(counts=counts),
+        counts=counts,
+        limits=RequestLimits(Rates(settings.rate_per_client), Rates(settings.rate_per_address)),
     )
     upkeep = Upkeep(
         door,
@@ -258,6 +269,7 @@ async def _serve(house: House, settings: Settings, announce: Announce) -> None:
             on_started=started,
             on_stopping=stopping,
             on_certificate=face.hear_certificate,
+            counts=door.counts,
         )
 
 
@@ -270,6 +282,7 @@ def _limits(settings: Settings) -> Limits:
         shutdown=settings.shutdown_timeout,
         max_connections=settings.max_connections,
         max_connections_per_address=settings.max_connections_per_address,
+        handshakes_per_address=settings.handshakes_per_address,
     )
 
 

@@ -7,6 +7,7 @@ Not here: what serving is. The journal writes, the look-ups read.
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from queue import SimpleQueue
@@ -17,6 +18,10 @@ from app.store.engine import StoreUnavailable
 _LINGER = 0.004
 """Longest time, in seconds, to gather company for a caller while the event loop is busy. A busy
 loop takes 0.1 to 0.3 ms a request, so this is a dozen or more; an idle loop does not wait at all."""
+
+
+def nobody(_size: int, _seconds: float) -> None:
+    """For batches that nobody counts."""
 
 
 class Waiting:
@@ -53,13 +58,18 @@ class Batches(Generic[W]):
         capacity: int,
         limit: int,
         failure: str,
+        tell: Callable[[int, float], None] = nobody,
     ) -> None:
-        """`serve` gets every batch; `failure` is what its callers hear when it raises."""
+        """`serve` gets every batch; `failure` is what its callers hear when it raises.
+
+        `tell` gets the size of each batch and the seconds it took, in the thread.
+        """
         self._name = name
         self._serve = serve
         self._capacity = capacity
         self._limit = limit
         self._failure = failure
+        self._tell = tell
         self._queue: deque[W] = deque()
         self._bell: SimpleQueue[None] = SimpleQueue()
         self._gathering: asyncio.AbstractEventLoop | None = None
@@ -131,6 +141,7 @@ class Batches(Generic[W]):
                 return
 
     def _serve_batch(self, batch: list[W]) -> None:
+        size, began = len(batch), time.perf_counter()
         try:
             self._serve(batch)
         except Exception as error:  # noqa: BLE001 -- whatever it was, the callers must hear of it
@@ -140,6 +151,7 @@ class Batches(Generic[W]):
             for waiting in batch:
                 waiting.error = StoreUnavailable(self._failure)
                 waiting.error.__cause__ = error
+        self._tell(size, time.perf_counter() - began)
         _wake(batch)
 
 

@@ -20,6 +20,7 @@ from typing import Any, Literal, cast
 import uvicorn
 from OpenSSL import SSL
 
+from app.counts import Counts
 from app.tls import context
 from app.tls.admission import Admission
 from app.tls.connection import TlsConnection
@@ -136,6 +137,7 @@ async def serve(
     on_certificate: Callable[[int], None] = ignored,
     stop: asyncio.Event | None = None,
     reuse_port: bool = False,
+    counts: Counts | None = None,
 ) -> None:
     """Serve until SIGTERM, SIGINT or `stop` is set; returns once all is closed.
 
@@ -152,7 +154,10 @@ async def serve(
     _allow_open_files(limits.max_connections)
     sockets = bind(host, ports, reuse_port=reuse_port)
     addresses = [(str(each.getsockname()[0]), int(each.getsockname()[1])) for each in sockets]
-    service = Service(limits, tls, Admission(limits), Sweeper(limits))
+    counts = counts or Counts()
+    admission = Admission(limits)
+    counts.connections.set_function(lambda: admission.open)
+    service = Service(limits, tls, admission, Sweeper(limits), counts=counts)
     server = _Server(_configuration(app, service), service, lambda: on_started(addresses))
 
     def renew(fresh: SSL.Context) -> None:
