@@ -248,6 +248,15 @@ class ServerError(OAuthError):
     """An unexpected condition; the cause is in the log under the same `error_ref`."""
 
 
+class RateLimited(OAuthError):
+    """More requests of one client, or refused ones from one address, than the settings allow."""
+
+    error = "temporarily_unavailable"
+    status = 429
+    description = "Too many requests. Try again later."
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "1"}
+
+
 class TemporarilyUnavailable(OAuthError):
     """The database cannot take the record, so no token leaves (promise 2)."""
 

@@ -20,8 +20,11 @@ from app.clients.bundles import Bundles
 from app.clients.key_holders import KeyHolders
 from app.clients.registry import Registry
 from app.config import ConfigError, Settings
+from app.counts import Counts
 from app.endpoints import ROUTES, WELL_KNOWN
 from app.endpoints.door import Decision, Door, Lifecycle, endpoint
+from app.endpoints.gathering import Refusals
+from app.endpoints.often import RequestLimits
 from app.errors import MethodNotAllowed, NotFound
 from app.grants.request import Policy
 from app.issuers import Issuer
@@ -34,6 +37,7 @@ from app.keys.sign_off import SignOff
 from app.pki.crl_fetch import CrlFetcher
 from app.pki.crl_store import Revocation
 from app.pki.ocsp_cache import OcspCache
+from app.rates import Rates
 from app.store import crls, schema
 from app.store.engine import Database
 from app.store.journal import Journal
@@ -116,20 +120,20 @@ class House:
     upkeep: Upkeep
 
 
-def open_house(settings: Settings) -> House:
+def open_house(settings: Settings, counts: Counts | None = None) -> House:
     """Open the database and everything that stands on it; raises as `_open_on`.
 
     Nothing stays open where that fails.
     """
     database = Database(settings.database_url)
     try:
-        return _open_on(database, settings)
+        return _open_on(database, settings, counts or Counts())
     except BaseException:
         database.dispose()
         raise
 
 
-def _open_on(database: Database, settings: Settings) -> House:
+def _open_on(database: Database, settings: Settings, counts: Counts) -> House:
     """Open the database and everything that stands on it.
 
     Raises:
@@ -154,8 +158,10 @@ def _open_on(database: Database, settings: Settings) -> House:
     ocsp = OcspCache.over(documents, OcspMemory(database))
     revocation = Revocation(partial(_crl_der, database), ocsp)
     snapshots = Snapshots(database, partial(_registry, sealing_key, revocation, ocsp))
-    journal: Journal[Registry, Decision] = Journal(database, snapshots)
+    journal: Journal[Registry, Decision] = Journal(database, snapshots, tell=counts.batch)
     lookups: Lookups[Registry] = Lookups(database, snapshots)
+    counts.waiting.labels("journal").set_function(lambda: journal.depth)
+    counts.waiting.labels("look-ups").set_function(lambda: lookups.depth)
     issuer = Issuer(settings.issuer, settings.mtls_base_url)
 
     def list_url(list_id: str) -> str:
@@ -177,6 +183,7 @@ def _open_on(database: Database, settings: Settings) -> House:
             url=list_url,
             ttl=settings.status_list_ttl,
             now=lambda: Now(clock.now(), snapshots.current.keys.current),
+            tell=counts.list_signed,
         ),
         journal=journal,
         lookups=lookups,
@@ -189,6 +196,9 @@ def _open_on(database: Database, settings: Settings) -> House:
         ocsp=ocsp,
         routes=ROUTES,
         lifecycle=Lifecycle(),
+        refusals=Refusals(counts=counts),
+        counts=counts,
+        limits=RequestLimits(Rates(settings.rate_per_client), Rates(settings.rate_per_address)),
     )
     upkeep = Upkeep(
         door,

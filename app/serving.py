@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 
 from app.config import Settings
+from app.counts import Counts
 from app.endpoints.front import Front
 from app.main import House, open_house
 from app.ops import listener as ops_listener
@@ -57,6 +58,7 @@ class _Serving:
     front: Front = field(default_factory=Front)
     house: House | None = None
     face: Face | None = None
+    counts: Counts = field(default_factory=Counts)
     certificate_end: int | None = None
     """Of the server certificate that new connections get."""
     addresses: list[tuple[str, int]] | None = None
@@ -83,6 +85,7 @@ class _Serving:
                     on_started=self._started,
                     on_stopping=self._stopping,
                     on_certificate=self._hear_certificate,
+                    counts=self.counts,
                     stop=self.stop,
                     hand_over=place.hand_over if place else None,
                     sockets=place.sockets if place else None,
@@ -94,7 +97,7 @@ class _Serving:
     async def _begin(self, stack: AsyncExitStack) -> "asyncio.Future[None]":
         """Open the house now, or go on trying; what is under way then."""
         try:
-            await self._move_in(open_house(self.settings), stack)
+            await self._move_in(open_house(self.settings, self.counts), stack)
         except StoreUnavailable as error:
             if error.lasting:
                 raise
@@ -113,7 +116,7 @@ class _Serving:
                     log().error("store.unavailable", during="the start; waiting", cause=told)
                 await asyncio.sleep(RETRY)
                 try:
-                    house = await asyncio.to_thread(open_house, self.settings)
+                    house = await asyncio.to_thread(open_house, self.settings, self.counts)
                     await self._move_in(house, stack)
                 except StoreUnavailable as error:
                     if error.lasting:
@@ -206,6 +209,7 @@ def _limits(settings: Settings) -> Limits:
         shutdown=settings.shutdown_timeout,
         max_connections=settings.max_connections,
         max_connections_per_address=settings.max_connections_per_address,
+        handshakes_per_address=settings.handshakes_per_address,
     )
 
 

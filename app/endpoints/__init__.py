@@ -23,7 +23,7 @@ ROUTES: tuple[Route, ...] = (
         mtls_alias=True,
     ),
     Route("/revoke", ("POST",), revoke.revoke, metadata="revocation_endpoint", mtls_alias=True),
-    Route(forward_auth.PATH, forward_auth.METHODS, forward_auth.forward_auth),
+    Route(forward_auth.PATH, forward_auth.METHODS, forward_auth.forward_auth, by_address=False),
     Route("/authorize", ("GET", "POST"), authorize.authorize, metadata="authorization_endpoint"),
     Route("/jwks", ("GET",), jwks.jwks, metadata="jwks_uri"),
     Route("/status-lists/{list_id}", ("GET",), status_list.status_list),

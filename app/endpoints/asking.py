@@ -31,16 +31,28 @@ from app.errors import (
     InvalidClient,
     InvalidRequest,
     OAuthError,
+    RateLimited,
     Reason,
     Refused,
 )
 from app.jose.jwks import ClientKey
+from app.tls.admission import source_of
 from app.web import form
 from app.web.form import Form
 
 T = TypeVar("T")
 
 OTHER_CREDENTIALS = ("client_secret", "client_assertion")
+
+
+@dataclass(slots=True)
+class Charge:
+    """What this request took from the limits: once, however often its decision is taken."""
+
+    is_within: bool | None = None
+    """Whether the client has not asked too often; None: nobody was authenticated yet."""
+    instead: OAuthError | None = None
+    """What was told to a stranger: what is wrong, or that its address has too much of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +64,9 @@ class Asking:
     presented: Credentials
     others: Sequence[str]
     """Credentials that are not the certificate."""
+    source: str = "unknown"
+    """The address it came from, as addresses are counted."""
+    charge: Charge = field(default_factory=Charge)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +88,8 @@ class Judge:
     """What was fetched for this request; what else is needed is raised as `Wanted`."""
     now: int
     exam: Examination = field(default_factory=Examination)
+    is_stranger: bool = True
+    """Until the client is authenticated."""
 
     def client(self) -> Proven:
         """The client, if everything about it holds.
@@ -80,6 +97,7 @@ class Judge:
         Raises:
             InvalidClient: it does not; the finding says why.
             InvalidRequest: more than one kind of credential was sent.
+            RateLimited: it does, and the client asks too often.
             Wanted: something has to be fetched first.
 
         """
@@ -97,15 +115,41 @@ class Judge:
                 self.now,
                 revocation=RevocationOrWanted(door.revocation, registry, self._want),
             )
-            return Proven(proven, self._crossings(proven))
+            found = Proven(proven, self._crossings(proven))
         except Refused as verdict:
             raise InvalidClient(verdict.finding) from verdict
+        self.is_stranger = False
+        self._charge(proven.client.client_id)
+        return found
 
     def refusal(self, error: OAuthError) -> Refusal:
         """The refusal that `error` makes of this taking, with all its findings."""
+        if self.is_stranger:
+            error = self._too_often(error)
         client = self.registry.client(self.asking.presented.unverified_client_id)
         method = client.token_endpoint_auth_method if client else None
         return refused(self.asking.path, error, self.exam, self.asking.presented, method)
+
+    def _charge(self, client_id: str) -> None:
+        limit, charge = self.door.limits.clients, self.asking.charge
+        if charge.is_within is None:
+            charge.is_within = limit.take(client_id)
+        if not charge.is_within:
+            raise RateLimited(
+                Finding(
+                    "rate",
+                    "many requests of this client",
+                    f"at most {limit.per_second} a second (rate_per_client)",
+                    "Have the client keep its token until it ends, or raise the setting.",
+                    Reason.RATE_LIMITED,
+                )
+            )
+
+    def _too_often(self, error: OAuthError) -> OAuthError:
+        charge = self.asking.charge
+        if charge.instead is None:
+            charge.instead = self.door.limits.too_often(self.asking.source, error)
+        return charge.instead if isinstance(charge.instead, RateLimited) else error
 
     def _want(self, wanted: Wanted) -> None:
         if wanted.key not in self.sought:
@@ -139,7 +183,7 @@ async def read(
     if "authorization" in request.headers:
         others.append("an Authorization header")
     presented = credentials(request, _client_id(parameters, others))
-    return Asking(path, parameters, presented, others)
+    return Asking(path, parameters, presented, others, source_of(request.client))
 
 
 async def settle(door: Door, asking: Asking, decide: Callable[[Judge], Decision]) -> Decision:
@@ -151,8 +195,10 @@ async def settle(door: Door, asking: Asking, decide: Callable[[Judge], Decision]
     return await fetching(
         door,
         asking,
-        lambda sought: door.refusals.settle(
-            door.journal, partial(_decided, door, asking, sought, decide)
+        lambda sought: door.settle(
+            asking.path,
+            partial(_decided, door, asking, sought, decide),
+            asking.parameters.get("grant_type"),
         ),
     )
 

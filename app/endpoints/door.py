@@ -12,13 +12,15 @@ from app.audit import (
     FindingRecord,
     RequestRefused,
     RequestsRefused,
-    TokenPresented,
     new_ref,
 )
 from app.clients.authentication import Credentials
 from app.clients.key_holders import KeyHolders
+from app.clients.methods import METHODS
 from app.clients.registry import Registry
+from app.counts import Counts, word
 from app.endpoints.gathering import Refusals
+from app.endpoints.often import RequestLimits
 from app.errors import (
     Examination,
     Finding,
@@ -27,6 +29,7 @@ from app.errors import (
     ServerError,
     TemporarilyUnavailable,
 )
+from app.grants import GRANTS
 from app.grants.request import Policy
 from app.issuers import Issuer
 from app.jose.fetch import RemoteKeys
@@ -40,6 +43,7 @@ from app.store.lookup import Lookups
 from app.store.registry import Snapshots
 from app.store.trust import TrustSetRow
 from app.telemetry import log
+from app.tls.admission import source_of
 from app.tls.peer import PeerCertificate
 from app.tokens.forward import Forwarded, Recorded
 from app.tokens.genuine import OwnTokens
@@ -109,6 +113,23 @@ class Door:
     recorded_holders: Recorded = field(default_factory=Recorded)
     """Of `app.endpoints.forward_auth`."""
     refusals: Refusals = field(default_factory=Refusals)
+    counts: Counts = field(default_factory=Counts)
+    limits: RequestLimits = field(default_factory=RequestLimits)
+
+    async def settle(
+        self, path: str, decide: Callable[[Registry], Decision], grant: str | None = None
+    ) -> Decision:
+        """As `Refusals.settle`, counted. `grant` as the client wrote it."""
+        decision = await self.refusals.settle(self.journal, decide)
+        event = decision.event
+        self.counts.decision(
+            path,
+            word(getattr(event, "method", None), METHODS),
+            word(grant, GRANTS),
+            event.decision,
+            event.reason or "",
+        )
+        return decision
 
     def bundle_rows(self) -> Sequence[TrustSetRow]:
         """The trust sets that follow a SPIFFE bundle, as of now."""
@@ -133,6 +154,8 @@ class Route:
     """Whether `mtls_endpoint_aliases` names it too (RFC 8705 section 5)."""
     at_root: bool = False
     """Whether it ignores the issuer's path."""
+    by_address: bool = True
+    """Whether refusals count against their address; a proxy's are those of its clients."""
 
 
 def credentials(request: Request, client_id: str) -> Credentials:
@@ -143,15 +166,24 @@ def credentials(request: Request, client_id: str) -> Credentials:
 
 def endpoint(door: Door, route: Route) -> Callable[[Request], Awaitable[Response]]:
     """`route` as the framework calls it: every error leaves through here, and never as a stack."""
+    name = route.path or "metadata"
 
     async def answer(request: Request) -> Response:
         patience.begin()
+        response = await answered(request)
+        door.counts.request(name, response.status_code)
+        return response
+
+    async def answered(request: Request) -> Response:
         try:
             try:
                 return await route.handler(door, request)
             except OAuthError as error:
-                refusal = refused(route.path, error, Examination(), _presented(request))
-                settled = await door.refusals.settle(door.journal, lambda _registry: refusal)
+                told = error
+                if route.by_address:
+                    told = door.limits.too_often(source_of(request.client), error)
+                refusal = refused(route.path, told, Examination(), _presented(request))
+                settled = await door.settle(route.path, lambda _registry: refusal)
                 return answer_refusal(settled)
         except StoreUnavailable as error:
             log().error("store.unavailable", endpoint=route.path, cause=repr(error))
@@ -172,7 +204,7 @@ async def _unexpected(door: Door, route: Route, cause: Exception) -> Response:
     )
     refusal: Decision = refused(route.path, ServerError(finding), Examination(), None)
     try:
-        refusal = await door.refusals.settle(door.journal, lambda _registry: refusal)
+        refusal = await door.settle(route.path, lambda _registry: refusal)
     except Exception as error:  # noqa: BLE001 - the log has it; the client still gets its answer
         log().error("audit.missed", ref=refusal.event.ref, cause=repr(error))
     log().exception("request.failed", endpoint=route.path, ref=refusal.event.ref, exc_info=cause)
@@ -198,14 +230,6 @@ def answer_refusal(refusal: Decision) -> Response:
         ref=event.ref,
     )
     return render(refusal.error, ref=event.ref)
-
-
-def answer_verdict(path: str, error: OAuthError, event: TokenPresented) -> Response:
-    """The answer to a recorded verdict that refuses."""
-    log().info(
-        "request.refused", endpoint=path, error=error.error, reason=event.reason, ref=event.ref
-    )
-    return render(error, ref=event.ref)
 
 
 def refused(

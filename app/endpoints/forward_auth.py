@@ -16,14 +16,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app import clock
-from app.audit import CertificateEvidence
+from app.audit import CertificateEvidence, TokenPresented
 from app.clients.registry import Registry
 from app.endpoints.door import (
     Decision,
     Door,
     Refusal,
     answer_refusal,
-    answer_verdict,
     evidence_of,
     refused,
 )
@@ -41,11 +40,12 @@ from app.resource import bearer
 from app.resource.challenge import scope_names
 from app.store.proxies import ProxyRow
 from app.store.tokens import TokenRow
+from app.telemetry import log
 from app.tls.peer import thumbprint
 from app.tokens.forward import Forwarded, Passage, forward, require_good, termination
 from app.tokens.genuine import Genuine
 from app.web import form
-from app.web.errors import token_wanted
+from app.web.errors import render, token_wanted
 from app.web.form import Form, malformed
 from app.web.respond import NO_STORE
 
@@ -88,9 +88,7 @@ async def forward_auth(door: Door, request: Request) -> Response:
         key = (found.row.jti, found.event.reporter)
         if key in door.recorded_holders:
             return _welcome(found.row)
-    decision = await door.refusals.settle(
-        door.journal, lambda registry: _decide(asked, sight, registry)
-    )
+    decision = await door.settle(PATH, lambda registry: _decide(asked, sight, registry))
     if isinstance(decision, Refusal):
         return answer_refusal(decision)
     if not isinstance(decision, Forwarded):
@@ -239,7 +237,7 @@ def _refusal(
 
 
 def _refuse(decision: Forwarded, error: OAuthError, asked: Asked) -> Response:
-    response = answer_verdict(PATH, error, decision.event)
+    response = _answer_verdict(PATH, error, decision.event)
     scopes = _scopes(_parameters(asked.query))
     if error.status == 403 and scopes:  # noqa: PLR2004 - its name
         # RFC 6750 section 3; the characters were checked, and the words are the proxy's.
@@ -259,3 +257,11 @@ def _welcome(row: TokenRow) -> Response:
         if not (value.isascii() and value.isprintable() and value == value.strip()):
             raise ValueError("a value that no header can carry as it is")
     return Response(headers={**NO_STORE, **said})
+
+
+def _answer_verdict(path: str, error: OAuthError, event: TokenPresented) -> Response:
+    """The answer to a recorded verdict that refuses."""
+    log().info(
+        "request.refused", endpoint=path, error=error.error, reason=event.reason, ref=event.ref
+    )
+    return render(error, ref=event.ref)

@@ -20,7 +20,8 @@ from typing import Any, Generic, TypeVar, cast
 
 from app import clock
 from app.audit import Event, RequestRefused, RequestsCounted, RequestsRefused
-from app.endpoints.bucket import Bucket
+from app.counts import Counts
+from app.rates import Bucket
 from app.store.journal import Decision, Journal
 from app.store.registry import Versioned
 
@@ -106,7 +107,9 @@ class Refusals:
         monotonic: Callable[[], float] = time.monotonic,
         singles: Bucket = SINGLES,
         openings: Bucket = OPENINGS,
+        counts: Counts | None = None,
     ) -> None:
+        self._counts = counts or Counts()
         self._monotonic = monotonic
         self._singles = replace(singles)
         self._openings = replace(openings)
@@ -163,14 +166,17 @@ class Refusals:
             tally.count += 1
             group = self._groups.get(fine)
             if group is None and tally.count <= PER_KEY and self._singles.take(now):
+                self._counts.refusal("alone")
                 return None
             if group is None:
                 may_open = tally.count > PER_KEY and self._openings.take(now)
                 key = fine if may_open else rough
                 if (group := self._groups.get(key)) is None:
+                    self._counts.refusal("group")
                     return self._open(key, decision, event, now)
             group.count += 1
             group.last, group.last_at = now, clock.now()
+            self._counts.refusal("counted")
         raise _Counted(group, decision)
 
     def _tally(self, key: Key, now: float) -> _Tally:

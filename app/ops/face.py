@@ -8,11 +8,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from app import clock
 from app.endpoints import health
 from app.endpoints.door import Door
-from app.ops.figures import LastFigures
+from app.ops.figures import LastFigures, Reading
 from app.ops.metrics import CONTENT_TYPE, Gauges, rendered
-from app.web.respond import NO_STORE
+from app.ops.readiness import readiness
+from app.web.respond import NO_STORE, json_response
 
 
 @dataclass(slots=True)
@@ -42,12 +44,21 @@ class Face:
     async def _livez(self, request: Request) -> Response:
         return await health.livez(self.door, request)
 
-    async def _readyz(self, request: Request) -> Response:
-        return await health.readyz(self.door, request)
+    async def _readyz(self, _request: Request) -> Response:
+        lifecycle = self.door.lifecycle
+        reading = Reading(up=False, figures=None)
+        if lifecycle.store_answers:  # else there is nothing to wait for
+            reading = await self.figures.read()
+        found = readiness(lifecycle, reading, clock.now())
+        status = 503 if found.state == "not ready" else 200
+        headers = {"Retry-After": "2"} if status != 200 else {}  # noqa: PLR2004 - its name
+        content = {"status": found.state, "checks": found.checks}
+        return json_response(content, status=status, headers=headers)
 
     async def _metrics(self, _request: Request) -> Response:
         reading = await self.figures.read()
         lifecycle = self.door.lifecycle
         ready = lifecycle.ready and lifecycle.store_answers
-        body = rendered(Gauges(reading, ready, self.server_certificate_end))
+        gauges = Gauges(reading, ready, self.server_certificate_end)
+        body = rendered(gauges, self.door.counts)
         return Response(body, headers={**NO_STORE, "Content-Type": CONTENT_TYPE})

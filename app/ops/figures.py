@@ -6,14 +6,18 @@ known, and `Reading.up` says so. Not here: what only this process knows (`app.op
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from app import clock
 from app.admin.expiry import Expiring, InUse
-from app.store import signing_keys, trust
+from app.clients.bundles import usable_for
+from app.clients.crl_due import lists_of
+from app.store import crls, schema, signing_keys, trust
+from app.store.crls import CrlRow
 from app.store.engine import Database, StoreUnavailable
+from app.store.trust import TrustSetRow
 from app.telemetry import log
 
 KEPT = 10.0
@@ -43,6 +47,13 @@ class Figures:
     """By trust set the end of its first anchor to end."""
     signing_since: int | None
     """Since when the current signing key signs; None: there is none yet."""
+    is_schema_current: bool
+    """Whether the database has this release's schema."""
+    lists: Mapping[tuple[str, str], int]
+    """By trust set and policy (``hard`` or ``soft``), where CRLs are asked: when the first of them
+    counts no more; 0 where a CA has none."""
+    bundles: Mapping[str, int]
+    """By trust set that follows a SPIFFE bundle: when its copy counts no more; 0: never loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +113,35 @@ def figures(database: Database, now: int) -> Figures:
         in_use = InUse.at(conn, now)
         ending = {name: in_use.ending(now + seconds) for name, seconds in WITHIN.items()}
         current = [key for key in signing_keys.listed(conn) if key.state == "current"]
+        sets = trust.listed(conn)
+        known = crls.listed(conn)
         return Figures(
             {name: len(found) for name, found in ending.items()},
             tuple(ending["30d"][:MOST_NAMED]),
             in_use.first_end(),
             {
                 row.name: min(ends)
-                for row in trust.listed(conn)
+                for row in sets
                 if (ends := [each.not_after for each in row.anchors if each.role == "anchor"])
             },
             current[0].activated_at if current else None,
+            schema.is_current(conn),
+            {
+                (row.name, row.revocation.fail): _first_to_end(row, known, now)
+                for row in sets
+                if row.revocation.mode == "crl"
+            },
+            {
+                row.name: row.bundle.fetched_at + usable_for(row.bundle)
+                if row.bundle.fetched_at is not None
+                else 0
+                for row in sets
+                if row.bundle is not None
+            },
         )
+
+
+def _first_to_end(row: TrustSetRow, known: Sequence[CrlRow], now: int) -> int:
+    lists = lists_of(row, known, now)
+    ends = [one.ends for one in lists.standings if one.of is not None]
+    return 0 if lists.without or not ends else min(ends)

@@ -1,7 +1,7 @@
 """The metrics, in the text form that Prometheus reads.
 
 Guarantees few series however many clients there are: counts, and by name only what ends within 30
-days, `MOST_NAMED` at most. Holds no token, no key, and of certificates their thumbprint and end.
+days, `MOST_NAMED` at most, beside what `app.counts` has. Holds no token, no key, and of certificates their thumbprint and end.
 """
 
 from collections.abc import Iterator
@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from app.counts import Counts
 from app.ops.figures import Figures, Reading
 
 CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
@@ -73,6 +74,26 @@ def _of(figures: Figures) -> Iterator[Metric]:
         "Since when the current signing key signs.",
         figures.signing_since,
     )
+    yield from _material(figures)
+
+
+def _material(figures: Figures) -> Iterator[Metric]:
+    lists = GaugeMetricFamily(
+        "certbound_crls_first_end_seconds",
+        "When the first CRL of a trust set counts no more; 0: a CA has none.",
+        labels=["trust_set", "policy"],
+    )
+    for names, end in figures.lists.items():
+        lists.add_metric(names, end)
+    yield lists
+    bundles = GaugeMetricFamily(
+        "certbound_bundle_end_seconds",
+        "When the copy of a trust set's SPIFFE bundle counts no more; 0: never loaded.",
+        labels=["trust_set"],
+    )
+    for name, end in figures.bundles.items():
+        bundles.add_metric([name], end)
+    yield bundles
 
 
 def _gauge(name: str, meaning: str, value: float | None) -> GaugeMetricFamily:
@@ -82,9 +103,9 @@ def _gauge(name: str, meaning: str, value: float | None) -> GaugeMetricFamily:
     return family
 
 
-def rendered(gauges: Gauges) -> bytes:
+def rendered(gauges: Gauges, counts: Counts) -> bytes:
     """The text of one scrape, with what the operating system tells of this process."""
     registry = CollectorRegistry()
     registry.register(gauges)
     ProcessCollector(registry=registry)
-    return generate_latest(registry)
+    return generate_latest(registry) + generate_latest(counts.registry)

@@ -7,6 +7,7 @@ Not here: what serving is. The journal writes, the look-ups read.
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from queue import SimpleQueue
@@ -18,6 +19,10 @@ from app.store.engine import StoreUnavailable
 _LINGER = 0.004
 """Longest time, in seconds, to gather company for a caller while the event loop is busy. A busy
 loop takes 0.1 to 0.3 ms a request, so this is a dozen or more; an idle loop does not wait at all."""
+
+
+def nobody(_size: int, _seconds: float) -> None:
+    """For batches that nobody counts."""
 
 
 class Waiting:
@@ -64,13 +69,18 @@ class Batches(Generic[W]):
         capacity: int,
         limit: int,
         failure: str,
+        tell: Callable[[int, float], None] = nobody,
     ) -> None:
-        """`serve` gets every batch; `failure` is what its callers hear when it raises."""
+        """`serve` gets every batch; `failure` is what its callers hear when it raises.
+
+        `tell` gets the size of each batch and the seconds it took, in the thread.
+        """
         self._name = name
         self._serve = serve
         self._capacity = capacity
         self._limit = limit
         self._failure = failure
+        self._tell = tell
         self._queue: deque[W] = deque()
         self._bell: SimpleQueue[None] = SimpleQueue()
         self._gathering: asyncio.AbstractEventLoop | None = None
@@ -150,6 +160,7 @@ class Batches(Generic[W]):
 
     def _serve_batch(self, batch: list[W]) -> None:
         batch = [waiting for waiting in batch if not waiting.given_up]
+        size, began = len(batch), time.perf_counter()
         try:
             if batch:
                 self._serve(batch)
@@ -160,6 +171,8 @@ class Batches(Generic[W]):
             for waiting in batch:
                 waiting.error = StoreUnavailable(self._failure)
                 waiting.error.__cause__ = error
+        if size:
+            self._tell(size, time.perf_counter() - began)
         _wake(batch)
 
 

@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 from app.audit import Event
 from app.clock import now
 from app.store import audit, status_lists, tokens, uses
-from app.store.batches import Batches, Waiting
+from app.store.batches import Batches, Waiting, nobody
 from app.store.engine import Database, StoreUnavailable, lock_registry
 from app.store.registry import Snapshots, Versioned, version
 from app.store.status_lists import StatusListRow
@@ -97,7 +97,9 @@ class Journal(Generic[R, D]):
         *,
         capacity: int = 10_000,
         batch_limit: int = 512,
+        tell: Callable[[int, float], None] = nobody,
     ) -> None:
+        """`tell` gets the size of each transaction and the seconds it took."""
         self._db = db
         self._snapshots = snapshots
         self._batches: Batches[_Waiting[R, D]] = Batches(
@@ -106,6 +108,7 @@ class Journal(Generic[R, D]):
             capacity=capacity,
             limit=batch_limit,
             failure="the record could not be written",
+            tell=tell,
         )
         self._writer = audit.new_writer()
         self._stood = audit.Chain(self._writer)

@@ -69,6 +69,11 @@ class Lookups(Generic[R]):
         """Take nothing more and answer who waits; False if that takes more than `timeout` seconds."""
         return self._batches.close(timeout)
 
+    @property
+    def depth(self) -> int:
+        """How many wait for the reader."""
+        return self._batches.depth
+
     async def find(self, jti: str | None) -> Found[R]:
         """The token's record, if there is one, and the registry in force; the latter alone for None.
 

@@ -57,6 +57,11 @@ def ensure_current(db: Database) -> None:
         raise SchemaMismatch(current)
 
 
+def is_current(conn: Connection) -> bool:
+    """Whether the database has exactly the schema this release needs."""
+    return _current(conn) == HEAD
+
+
 def upgrade(url: str, revision: str = "head") -> None:
     """Migrate up to a revision, in one transaction; what is there already is left alone.
 

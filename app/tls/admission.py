@@ -1,8 +1,9 @@
-"""How many connections are open, overall and per address."""
+"""How many connections are open, overall and per address, and how fast one address opens them."""
 
 import ipaddress
 from collections import Counter
 
+from app.rates import Rates
 from app.tls.limits import Limits
 
 _PREFIX_BITS = 64
@@ -15,6 +16,16 @@ class Admission:
         self._limits = limits
         self._total = 0
         self._by_source: Counter[str] = Counter()
+        self._handshakes = Rates(limits.handshakes_per_address)
+
+    @property
+    def open(self) -> int:
+        """How many connections are open."""
+        return self._total
+
+    def may_shake_hands(self, source: str) -> bool:
+        """Count a handshake; False where the address has begun too many of late."""
+        return self._handshakes.take(source)
 
     def enter(self, source: str) -> bool:
         """Count a new connection; False, and nothing counted, where a cap is reached."""

@@ -18,6 +18,7 @@ from typing import Any, Protocol, cast
 
 from OpenSSL import SSL
 
+from app.counts import Handshake
 from app.tls.admission import source_of
 from app.tls.deadlines import NEVER
 from app.tls.presented import Presented, read_certificates
@@ -74,7 +75,9 @@ class TlsConnection(SendingHalf, asyncio.Protocol):
         self._raw = cast("asyncio.Transport", transport)  # uvloop's has all of it but the class
         self._service.sweeper.add(self)
         source = source_of(transport.get_extra_info("peername"))
-        if self._service.stopping or not self._service.admission.enter(source):
+        turned_away = self._why_not(source)
+        if turned_away:
+            self._service.counts.handshake(turned_away)
             self._turn_away()
             return
         self._source = source
@@ -103,6 +106,8 @@ class TlsConnection(SendingHalf, asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone, whoever ended it."""
+        if self._phase is Phase.HANDSHAKE:
+            self._service.counts.handshake("stopping" if self._service.stopping else "gone")
         self._phase = Phase.LOST
         self.deadline = self.stall = NEVER
         self._outgoing.clear()
@@ -137,6 +142,7 @@ class TlsConnection(SendingHalf, asyncio.Protocol):
         """A deadline has passed (called by the sweeper)."""
         if self._phase is Phase.HANDSHAKE:
             logger.debug("handshake not complete in time")
+            self._service.counts.handshake("timeout")
             self._turn_away()
         elif self._phase is Phase.OPEN and self._application is not None and self.stall == NEVER:
             self._application.expire()
@@ -170,12 +176,22 @@ class TlsConnection(SendingHalf, asyncio.Protocol):
 
     # -- inside ------------------------------------------------------------------------------
 
+    def _why_not(self, source: str) -> Handshake:
+        """Why there is no handshake with this address now; empty, and counted, where there is."""
+        service = self._service
+        if service.stopping:
+            return "stopping"
+        if not service.admission.may_shake_hands(source):
+            return "budget"
+        return "" if service.admission.enter(source) else "connections"
+
     def _shake_hands(self) -> None:
         if not self._session.handshake():
             self._send_output()
             return
         self.presented = read_certificates(self._session, self._service.limits)
         self._phase = Phase.OPEN
+        self._service.counts.handshake(tls_version=self._session.get_protocol_version_name())
         self.deadline = NEVER
         self._quiet = 0  # a chain above our limits is refused in HTTP, not for its size here
         if self._session.get_protocol_version() == SSL.TLS1_3_VERSION:

@@ -20,6 +20,7 @@ from typing import Any, Literal, cast
 import uvicorn
 from OpenSSL import SSL
 
+from app.counts import Counts
 from app.tls import context
 from app.tls.admission import Admission
 from app.tls.connection import TlsConnection
@@ -120,6 +121,7 @@ async def serve(
     stop: asyncio.Event | None = None,
     hand_over: asyncio.Event | None = None,
     sockets: list[socket.socket] | None = None,
+    counts: Counts | None = None,
 ) -> None:
     """Serve until SIGTERM, SIGINT or `stop` is set; returns once all is closed.
 
@@ -140,7 +142,10 @@ async def serve(
     allow_open_files(limits.max_connections)
     sockets = sockets or bind(host, ports)
     addresses = [(str(each.getsockname()[0]), int(each.getsockname()[1])) for each in sockets]
-    service = Service(limits, tls, Admission(limits), Sweeper(limits))
+    counts = counts or Counts()
+    admission = Admission(limits)
+    counts.connections.set_function(lambda: admission.open)
+    service = Service(limits, tls, admission, Sweeper(limits), counts=counts)
     server = _Server(_configuration(app, service), service, lambda: on_started(addresses))
 
     def renew(fresh: SSL.Context) -> None:

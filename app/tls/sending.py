@@ -6,12 +6,13 @@ still sends its alert, and that every way of ending is bounded in time (RFC 8446
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 from OpenSSL import SSL
 
+from app.counts import Counts, Handshake
 from app.tls.admission import Admission
 from app.tls.deadlines import NEVER, Sweeper
 from app.tls.limits import Limits
@@ -51,6 +52,24 @@ class Service:
     """Connections that come from now on are turned away."""
     handing_over: bool = False
     """Another process accepts now; each connection here gets one more answer."""
+    counts: Counts = field(default_factory=Counts)
+
+
+_WHY: tuple[tuple[str, Handshake], ...] = (
+    ("alert", "alert"),
+    ("http request", "not_tls"),
+    ("wrong version number", "not_tls"),
+    ("unsupported protocol", "version"),
+    ("version too low", "version"),
+    ("no shared cipher", "cipher"),
+    ("no suitable", "cipher"),
+)
+
+
+def why(error: SSL.Error) -> Handshake:
+    """OpenSSL's reason in one of our words; ``alert``: the client broke off."""
+    text = str(error).lower()
+    return next((each for part, each in _WHY if part in text), "protocol")
 
 
 class SendingHalf(asyncio.Transport):
@@ -159,6 +178,8 @@ class SendingHalf(asyncio.Transport):
         """The session is broken: send the alert that OpenSSL wrote, and let the client read it."""
         if self._phase is Phase.LOST:
             return
+        if self._phase is Phase.HANDSHAKE:
+            self._service.counts.handshake(why(error))
         logger.debug("connection ended in phase %s: %r", self._phase.name, error)
         alert = self._session.take()
         if not alert and not self._spoken:

@@ -44,6 +44,10 @@ class Now:
     signer: Signer
 
 
+def nobody() -> None:
+    """For lists that nobody counts."""
+
+
 class PublishedLists:
     """One per process. To be asked on one event loop; the database is read in a thread."""
 
@@ -56,7 +60,10 @@ class PublishedLists:
         ttl: int,
         now: Callable[[], Now],
         size: int = SIZE,
+        tell: Callable[[], None] = nobody,
     ) -> None:
+        """`tell` is called for each list that is signed."""
+        self._tell = tell
         self._db = db
         self._issuer = issuer
         self._url = url
@@ -133,6 +140,7 @@ class PublishedLists:
             signer=now.signer,
             now=now.at,
         )
+        self._tell()
         return _Ready(mark, lst, document)
 
     def _is_young(self, document: Document, now: Now) -> bool:

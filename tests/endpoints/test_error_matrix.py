@@ -21,10 +21,12 @@ MATRIX = (*refusals.MATRIX, *ABOUT_TOKENS)
 SET_OF_5_2 = {chr(c) for c in (*range(0x20, 0x22), *range(0x23, 0x5C), *range(0x5D, 0x7F))}
 """The characters RFC 6749 section 5.2 allows in `error` and `error_description`."""
 ELSEWHERE = {
+    errors.RateLimited,
     *(errors.ServerError, errors.TemporarilyUnavailable),
     *(errors.InvalidToken, errors.InsufficientScope),
 }
-"""They need a broken server: test_unavailable.py; or a proxy: test_forward_auth.py."""
+"""They need a broken server: test_unavailable.py; a proxy: test_forward_auth.py; or many
+requests: test_limits.py."""
 REF_LENGTH = 16
 
 

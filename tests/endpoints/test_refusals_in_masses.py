@@ -11,8 +11,8 @@ import pytest
 from app.admin.explain import Together, together
 from app.audit import RequestRefused, RequestsCounted, new_ref
 from app.endpoints import gathering
-from app.endpoints.bucket import Bucket
 from app.endpoints.gathering import PER_KEY, Refusals
+from app.rates import Bucket
 from app.store import audit
 from app.store.audit import AuditRow, Wanted
 from app.store.engine import StoreUnavailable
@@ -70,6 +70,8 @@ def crowd_on(
     """A crowd at this stage's door."""
     clock = Hand()
     object.__setattr__(stage.house.door, "refusals", Refusals(clock, singles, openings))
+    # They come faster than one address may, and their reasons are what is looked at here.
+    stage.house.door.limits.addresses.per_second = 0
     return Crowd(stage, clock)
 
 

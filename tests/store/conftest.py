@@ -1,6 +1,7 @@
 """What tests of the store share: a registered client, and journals that end with the test."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -47,7 +48,7 @@ def journal_of(
     request.getfixturevalue("bot")
     made: list[Journal[View, Made]] = []
 
-    def start(database: Database = db, **options: int) -> Journal[View, Made]:
+    def start(database: Database = db, **options: Any) -> Journal[View, Made]:
         journal: Journal[View, Made] = Journal(database, Snapshots(database, view), **options)
         journal.start()
         made.append(journal)

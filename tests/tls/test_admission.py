@@ -24,6 +24,15 @@ def test_both_caps_hold_and_are_given_back() -> None:
     assert not admission.enter("a")
 
 
+def test_an_address_has_a_budget_of_handshakes() -> None:
+    """Two seconds' worth at once, each address its own; 0 is no limit."""
+    admission = Admission(Limits(handshakes_per_address=1))
+    assert [admission.may_shake_hands("a") for _ in range(3)] == [True, True, False]
+    assert admission.may_shake_hands("b")
+    unlimited = Admission(Limits(handshakes_per_address=0))
+    assert all(unlimited.may_shake_hands("a") for _ in range(1000))
+
+
 @pytest.mark.parametrize(
     ("peername", "source"),
     [
