@@ -83,6 +83,10 @@ NOT_RUN = {
     ): "no cluster is at hand; the page says so",
     ("docs/production.md", "scrape_configs:"): "needs Prometheus; tests/ops compares the names",
     ("docs/production.md", "groups:"): "needs Prometheus; tests/ops compares the names",
+    (
+        "docs/resources.md",
+        "python -m pip install /path/to/the/clone",
+    ): "needs a package registry; scripts/test installs the same",
     ("docs/proxies.md", "http_filters:"): "needs Envoy, which has no package here",
     ("docs/proxies.md", "tcp:"): "needs Traefik, which has no package here",
     ("docs/tls.md", "frontend oauth"): "needs HAProxy and a second machine",
