@@ -137,19 +137,19 @@ class Settings(BaseModel):
         2_000, ge=1, description="Open connections from one client address."
     )
     handshakes_per_address: int = Field(
-        500,
+        0,
         ge=0,
         description="TLS handshakes a second from one client address, twice as many at once; more "
         "are turned away at their first packet. 0: no limit. Per process.",
     )
     rate_per_client: int = Field(
-        1000,
+        0,
         ge=0,
         description="Requests a second of one authenticated client, twice as many at once; more "
         "get 429. 0: no limit. Per process.",
     )
     rate_per_address: int = Field(
-        200,
+        0,
         ge=0,
         description="Requests a second that one client address has refused before a client is "
         "authenticated, twice as many at once; more get 429, and good ones go on. 0: no limit. "

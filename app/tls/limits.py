@@ -27,7 +27,7 @@ class Limits:
     """Open connections of this process, handshakes included."""
     max_connections_per_address: int = 2_000
     """The same from one IPv4 address or one IPv6 /64."""
-    handshakes_per_address: int = 500
+    handshakes_per_address: int = 0
     """Handshakes begun a second, from the same; twice as many at once. 0: no limit."""
     max_header_bytes: int = 32 * 1024
     """Request line and headers together; more is answered 431. As much again may surround a chunked
