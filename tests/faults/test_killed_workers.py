@@ -26,7 +26,7 @@ from tests.kit.steady import Steady
 
 LIFETIME = "3600"
 """Seconds: no token may run out, and be purged, while they are counted."""
-KILLS = int(os.environ.get("CERTBOUND_TEST_KILLS", "6"))
+KILLS = int(os.environ.get("CERTBOUND_TEST_KILLS", "3"))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

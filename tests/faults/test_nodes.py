@@ -23,7 +23,7 @@ from tests.kit.recorded import assert_recorded
 from tests.kit.running import Running, certbound, running
 from tests.kit.steady import Steady
 
-ROUNDS = int(os.environ.get("CERTBOUND_TEST_ROUNDS", "20"))
+ROUNDS = int(os.environ.get("CERTBOUND_TEST_ROUNDS", "8"))
 ISSUER = "https://localhost:8443"
 """Of both: they are one server to their clients."""
 
