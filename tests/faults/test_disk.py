@@ -68,7 +68,7 @@ def test_a_full_file_system(mounted: Path, home: Path) -> None:
         load = Steady([server])
         with load.running():
             filler = mounted / "filler"
-            with filler.open("wb") as file:
+            with filler.open("wb", buffering=0) as file:
                 while True:
                     try:
                         file.write(bytes(65_536))

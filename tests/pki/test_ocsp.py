@@ -29,6 +29,9 @@ from tests.pki.judging import peer
 
 _WORLD = World()
 _ROOT, _NOW = _WORLD.root, _WORLD.now
+pytestmark = pytest.mark.timeout(900)
+"""Among the first to run: a responder dates its answers by the real clock, and `_NOW` is that of
+the import, which must not be five minutes ago."""
 _LEAF = _ROOT.sign(_WORLD.draft())
 
 

@@ -19,6 +19,9 @@ from tests.pki.test_ocsp import Party
 
 _WORLD = World()
 _ROOT, _NOW = _WORLD.root, _WORLD.now
+pytestmark = pytest.mark.timeout(900)
+"""Among the first to run: a responder dates its answers by the real clock, and `_NOW` is that of
+the import, which must not be five minutes ago."""
 _PEER = peer(_ROOT.sign(_WORLD.draft()))
 
 
