@@ -12,6 +12,7 @@ from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from structlog.testing import capture_logs
 
+from app import clock
 from app.errors import Examination, Finding, Reason, Refused
 from app.jose.document import RemoteDocuments
 from app.pki import check
@@ -29,9 +30,6 @@ from tests.pki.judging import peer
 
 _WORLD = World()
 _ROOT, _NOW = _WORLD.root, _WORLD.now
-pytestmark = pytest.mark.timeout(900)
-"""Among the first to run: a responder dates its answers by the real clock, and `_NOW` is that of
-the import, which must not be five minutes ago."""
 _LEAF = _ROOT.sign(_WORLD.draft())
 
 
@@ -43,24 +41,28 @@ def _running() -> Iterator[Responder]:
 
 @pytest.fixture
 def responder(_running: Responder) -> Responder:
-    """The module's responder, well-behaved and not asked yet."""
+    """The module's responder, well-behaved and not asked yet, at the present moment.
+
+    Not at that of the import: answers say by the real clock when they were produced.
+    """
+    _running.now = clock.now()
     _running.manner = Manner()
     _running.asked.clear()
     return _running
 
 
 class Party:
-    """One process's answers, its clock, and a trust set that asks `url`."""
+    """One process's answers, its clock, which begins at the responder's, and a trust set asking it."""
 
-    def __init__(self, url: str, **policy: object) -> None:
-        self.clock = _NOW
+    def __init__(self, responder: Responder, **policy: object) -> None:
+        self.clock = responder.now
         self.documents = RemoteDocuments(allow_private=True)
         self.answers = OcspCache(self.documents.fetch, lambda: self.clock)
         self.source = Revocation(lambda _digest: None, self.answers)
         self.trust_set = TrustSet(
             "asked",
             (_ROOT.certificate,),
-            revocation=RevocationPolicy("ocsp", urls=(url,), **policy),  # type: ignore[arg-type] # -- passed on
+            revocation=RevocationPolicy("ocsp", urls=(responder.url,), **policy),  # type: ignore[arg-type] # -- passed on
         )
 
     async def prepare(self, presented: PeerCertificate) -> float:
@@ -91,7 +93,7 @@ class Party:
 
 def ask(responder: Responder, *chain: bytes, **policy: object) -> Finding:
     """The finding of a first login."""
-    return asyncio.run(Party(responder.url, **policy).log_in(*chain))
+    return asyncio.run(Party(responder, **policy).log_in(*chain))
 
 
 def test_good_passes(responder: Responder) -> None:
@@ -206,7 +208,7 @@ def test_a_denied_responder_is_not_believed(responder: Responder) -> None:
     key = check.describe(delegated.certificate).spki_sha256
 
     async def scene() -> None:
-        party = Party(responder.url)
+        party = Party(responder)
         assert (await party.log_in()).passed
         party.answers.bar(2, lambda facts: facts.spki_sha256 == key)
         party.answers.bar(1, lambda _facts: False)  # of an older registry
@@ -225,7 +227,7 @@ def test_a_denied_responder_is_not_believed(responder: Responder) -> None:
     )
 
     async def stopped() -> None:
-        party = Party(responder.url, fail="soft")
+        party = Party(responder, fail="soft")
         assert (await party.log_in()).reason is Reason.REVOKED
         party.answers.bar(1, lambda facts: facts.spki_sha256 == key)
         assert party.judge(peer(_LEAF)).reason is Reason.REVOKED
@@ -274,7 +276,7 @@ def test_a_hanging_responder_costs_two_seconds_once(responder: Responder) -> Non
     responder.manner.hang = 10
 
     async def scene() -> None:
-        party = Party(responder.url)
+        party = Party(responder)
         presented = peer(_LEAF)
         assert WAIT_LIMIT - 0.1 < await party.prepare(presented) < WAIT_LIMIT + 0.5
         assert party.judge(presented).reason is Reason.REVOCATION_UNKNOWN
@@ -287,7 +289,7 @@ def test_nobody_waits_while_a_fresh_answer_is_at_hand(responder: Responder) -> N
     """The answer is asked for anew beside the login, even while the responder hangs."""
 
     async def scene() -> None:
-        party = Party(responder.url)
+        party = Party(responder)
         presented = peer(_LEAF)
         await party.prepare(presented)
         party.clock += REFRESH_AFTER - 1
@@ -308,7 +310,7 @@ def test_a_revocation_bites_with_the_next_answer(responder: Responder) -> None:
     """On the same connection and the same remembered path; and a replayed good does not undo it."""
 
     async def scene() -> None:
-        party = Party(responder.url)
+        party = Party(responder)
         presented = peer(_LEAF)
         await party.prepare(presented)
         assert party.judge(presented).passed
@@ -331,7 +333,7 @@ def test_a_responder_that_forgets_takes_no_revocation_back(responder: Responder,
     """After *revoked*, *unknown* lets nobody in, not even softly; only a later *good* does."""
 
     async def scene() -> None:
-        party = Party(responder.url, fail=fail)
+        party = Party(responder, fail=fail)
         presented = peer(_LEAF)
         verdicts = []
         for manner in (
@@ -357,7 +359,7 @@ def test_a_good_of_the_same_moment_takes_no_revocation_back(responder: Responder
     """Of two words of one date the worse one counts: which was the last nobody can tell."""
 
     async def scene() -> None:
-        party = Party(responder.url)
+        party = Party(responder)
         for status in ("revoked", "good"):
             responder.manner = Manner(status=status, life=10_000)
             party.clock += REFRESH_AFTER
@@ -375,7 +377,7 @@ def test_an_answer_ends_on_an_open_connection(responder: Responder) -> None:
     """After its end a good is no good any more, although the path is remembered."""
 
     async def scene() -> None:
-        party = Party(responder.url)
+        party = Party(responder)
         presented = peer(_LEAF)
         await party.prepare(presented)
         responder.manner.refusal = _LATER
@@ -393,7 +395,7 @@ def test_a_failing_responder_is_asked_seldom(responder: Responder) -> None:
     responder.manner.refusal = _LATER
 
     async def scene() -> None:
-        party = Party(responder.url)
+        party = Party(responder)
         presented = peer(_LEAF)
         await asyncio.gather(*(party.prepare(presented) for _ in range(50)))
         party.clock += RETRY_AFTER - 1
@@ -408,11 +410,11 @@ def test_a_failing_responder_is_asked_seldom(responder: Responder) -> None:
 
 def test_one_hanging_responder_does_not_hold_up_another(responder: Responder) -> None:
     """Each has its own slots."""
-    with responding(_ROOT, _NOW) as hanging:
+    with responding(_ROOT, responder.now) as hanging:
         hanging.manner.hang = 10
 
         async def scene() -> None:
-            stuck, lively = Party(hanging.url), Party(responder.url)
+            stuck, lively = Party(hanging), Party(responder)
             lively.answers = stuck.answers
             lively.trust_set = replace(lively.trust_set, name="lively")
             leaves = [
@@ -432,7 +434,7 @@ def test_private_addresses_are_not_asked_unless_allowed(responder: Responder) ->
     """A responder's URL cannot make this server speak to its own network."""
 
     async def scene() -> Finding:
-        party = Party(responder.url)
+        party = Party(responder)
         party.answers = OcspCache.over(RemoteDocuments())
         party.source = Revocation(lambda _digest: None, party.answers)
         return await party.log_in()
@@ -443,8 +445,8 @@ def test_private_addresses_are_not_asked_unless_allowed(responder: Responder) ->
     assert responder.asked == []
 
 
-def test_without_an_answer_nobody_passes() -> None:
+def test_without_an_answer_nobody_passes(responder: Responder) -> None:
     """A decision before any question: hard failure."""
-    finding = Party("http://127.0.0.1:9/").judge(peer(_LEAF))
+    finding = Party(responder).judge(peer(_LEAF))
     assert finding.reason is Reason.REVOCATION_UNKNOWN
     assert "no OCSP answer" in finding.seen

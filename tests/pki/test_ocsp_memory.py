@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from structlog.testing import capture_logs
 
+from app import clock
 from app.errors import Finding, Reason
 from app.pki.crl_store import Revocation
 from app.pki.ocsp_cache import REFRESH_AFTER, Memory, OcspCache
@@ -18,17 +19,14 @@ from tests.pki.judging import peer
 from tests.pki.test_ocsp import Party
 
 _WORLD = World()
-_ROOT, _NOW = _WORLD.root, _WORLD.now
-pytestmark = pytest.mark.timeout(900)
-"""Among the first to run: a responder dates its answers by the real clock, and `_NOW` is that of
-the import, which must not be five minutes ago."""
+_ROOT = _WORLD.root
 _PEER = peer(_ROOT.sign(_WORLD.draft()))
 
 
 @pytest.fixture
 def responder() -> Iterator[Responder]:
     """The CA's responder."""
-    with responding(_ROOT, _NOW) as running:
+    with responding(_ROOT, clock.now()) as running:
         yield running
 
 
@@ -70,8 +68,8 @@ class Broken:
 class Process(Party):
     """One process, which knows at its start what the database has."""
 
-    def __init__(self, url: str, memory: Memory, **policy: object) -> None:
-        super().__init__(url, **policy)
+    def __init__(self, responder: Responder, memory: Memory, **policy: object) -> None:
+        super().__init__(responder, **policy)
         self.answers = OcspCache(self.documents.fetch, lambda: self.clock, memory)
         self.source = Revocation(lambda _digest: None, self.answers)
 
@@ -85,11 +83,11 @@ class Process(Party):
         return self.judge(_PEER)
 
 
-def once(url: str, memory: Memory, fail: str = "soft") -> Finding:
+def once(responder: Responder, memory: Memory, fail: str = "soft") -> Finding:
     """The one login of a process that then ends."""
 
     async def scene() -> Finding:
-        process = Process(url, memory, fail=fail)
+        process = Process(responder, memory, fail=fail)
         finding = await process.next()
         await process.answers.close()
         return finding
@@ -112,9 +110,9 @@ def test_a_restart_takes_no_revocation_back(
 ) -> None:
     """Softly too: whatever else the responder says then, or says no more."""
     responder.manner = Manner(status="revoked", age=100)
-    assert once(responder.url, memory).reason is Reason.REVOKED
+    assert once(responder, memory).reason is Reason.REVOKED
     responder.manner = _DOUBT[doubt]
-    finding = once(responder.url, memory)
+    finding = once(responder, memory)
     assert finding.reason is Reason.REVOKED
     assert "kept since" in finding.seen
 
@@ -122,11 +120,11 @@ def test_a_restart_takes_no_revocation_back(
 def test_a_later_good_takes_it_back_for_all(responder: Responder, memory: OcspMemory) -> None:
     """A hold that was lifted; after it doubt is only doubt again."""
     responder.manner = Manner(status="revoked", age=100)
-    assert once(responder.url, memory).reason is Reason.REVOKED
+    assert once(responder, memory).reason is Reason.REVOKED
     responder.manner = Manner(life=10_000)
-    assert once(responder.url, memory).passed
+    assert once(responder, memory).passed
     responder.manner = Manner(status="unknown")
-    assert once(responder.url, memory).doubt
+    assert once(responder, memory).doubt
 
 
 def test_another_process_knows_by_its_next_question(
@@ -135,11 +133,11 @@ def test_another_process_knows_by_its_next_question(
     """Its own good at hand, the responder gone: what the other one learned counts."""
 
     async def scene() -> None:
-        process = Process(responder.url, memory, fail="soft")
+        process = Process(responder, memory, fail="soft")
         responder.manner = Manner(age=200, life=10_000)
         assert (await process.next()).passed
         responder.manner = Manner(status="revoked", age=100)
-        other = Process(responder.url, memory, fail="soft")
+        other = Process(responder, memory, fail="soft")
         assert (await other.next()).reason is Reason.REVOKED
         responder.manner = Manner(http_status=503)
         assert (await process.next()).reason is Reason.REVOKED
@@ -157,7 +155,7 @@ def test_what_cannot_be_written_counts_and_is_written_later(
     store = Broken(memory, "learn", "lift")
 
     async def scene() -> None:
-        process = Process(responder.url, store, fail="soft")
+        process = Process(responder, store, fail="soft")
         responder.manner = Manner(status="revoked", age=100, life=10_000)
         assert (await process.next()).reason is Reason.REVOKED
         responder.manner = Manner(http_status=503)
@@ -165,11 +163,11 @@ def test_what_cannot_be_written_counts_and_is_written_later(
         store.failing.clear()
         responder.manner = Manner(status="revoked", age=90, life=10_000)
         assert (await process.next()).reason is Reason.REVOKED
-        assert once_known() == _NOW - 90
+        assert once_known() == responder.now - 90
         store.failing.add("lift")
         responder.manner = Manner(life=10_000)
         assert (await process.next()).passed
-        assert once_known() == _NOW - 90
+        assert once_known() == responder.now - 90
         assert (await process.next()).passed, "its own later good outweighs what is still written"
 
     def once_known() -> int | None:
@@ -194,7 +192,7 @@ def test_what_cannot_be_read_lets_nobody_in(responder: Responder, memory: OcspMe
     store = Broken(memory, "recall")
 
     async def scene() -> None:
-        process = Process(responder.url, store, fail="soft")
+        process = Process(responder, store, fail="soft")
         assert process.judge(_PEER).reason is Reason.REVOCATION_UNKNOWN, "nothing was read yet"
         await process.prepare(_PEER)
         finding = process.judge(_PEER)
