@@ -120,7 +120,7 @@ class Door:
         self, path: str, decide: Callable[[Registry], Decision], grant: str | None = None
     ) -> Decision:
         """As `Refusals.settle`, counted. `grant` as the client wrote it."""
-        decision = await self.refusals.settle(self.journal, decide)
+        decision = await self.refusals.settle(self.journal, self.lookups, decide)
         event = decision.event
         self.counts.decision(
             path,

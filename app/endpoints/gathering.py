@@ -3,9 +3,8 @@
 Guarantees: whatever is sent, the entries of refusals are bounded per minute (see the numbers
 below), and so is the memory for it; and every reference that is given out leads to an entry that
 was on disk before the answer left. Refusals counted together share one reference. What is lost when
-a process is killed is their number, never an explanation.
-
-Not guaranteed: that a counted refusal was decided on the newest registry; it may be a second old.
+a process is killed is their number, never an explanation. A refusal that is counted was decided on
+the registry in force after it was asked for, as one with an entry of its own was.
 """
 
 import asyncio
@@ -23,6 +22,7 @@ from app.audit import Event, RequestRefused, RequestsCounted, RequestsRefused
 from app.counts import Counts
 from app.rates import Bucket
 from app.store.journal import Decision, Journal
+from app.store.lookup import Lookups
 from app.store.registry import Versioned
 
 PER_KEY = 10
@@ -68,13 +68,14 @@ class _Group:
     """Whether its entry is on disk; false: it will never be."""
 
 
-class _Counted(Exception):
-    """Raised out of a decision that needs no entry of its own."""
+class _NeedsNoEntry(Exception):
+    """Raised out of a decision that needs no entry of its own, taken on this registry version."""
 
-    def __init__(self, group: _Group, decision: Decision) -> None:
+    def __init__(self, group: _Group, decision: Decision, version: int) -> None:
         super().__init__(group.key)
         self.group = group
         self.decision = decision
+        self.version = version
 
 
 @dataclass(slots=True)
@@ -95,7 +96,7 @@ class _Taking(Generic[R, D]):
             same = self.opened is not None and self.opened.key in _keys(event)
             return cast("D", self.opened.refusal) if same and self.opened else decision
         self.is_weighed = True
-        self.opened = self.refusals.weigh(decision, event)
+        self.opened = self.refusals.weigh(decision, event, registry.version)
         return decision if self.opened is None else cast("D", self.opened.refusal)
 
 
@@ -119,17 +120,26 @@ class Refusals:
         """Groups that count no more, their number not recorded yet."""
         self._lock = threading.Lock()
 
-    async def settle(self, journal: Journal[R, D], decide: Callable[[R], D]) -> D:
-        """As `Journal.settle`; of refusals in masses the one that they were counted with."""
+    async def settle(
+        self, journal: Journal[R, D], lookups: Lookups[R], decide: Callable[[R], D]
+    ) -> D:
+        """As `Journal.settle`; of refusals in masses the one that they were counted with.
+
+        The journal sees to it that what it writes was decided on the registry in force. For what is
+        counted instead, the look-ups say which that is, and make it the next one to decide on.
+        """
         while True:
             taking = _Taking(self, decide)
             try:
                 decision = await journal.settle(taking)
-            except _Counted as counted:
-                if await _known(counted.group):
-                    # Its own answer, with the reference of all.
-                    return cast("D", _with(counted.decision, counted.group.refusal.event))
-                continue  # who should have recorded it could not: this one tries
+            except _NeedsNoEntry as met:
+                # False: who should have recorded the group could not, and this one tries.
+                if await _known(met.group):
+                    in_force = (await lookups.find(None)).registry.version
+                    if met.version == in_force and self._count(met.group):
+                        # Its own answer, with the reference of all.
+                        return cast("D", _with(met.decision, met.group.refusal.event))
+                continue
             except BaseException:
                 self._end(taking.opened, is_known=False)
                 raise
@@ -152,11 +162,11 @@ class Refusals:
                 await journal.settle(partial(_as_it_is, decision))
             self._over.remove(group)
 
-    def weigh(self, decision: Decision, event: RequestRefused) -> _Group | None:
+    def weigh(self, decision: Decision, event: RequestRefused, version: int) -> _Group | None:
         """None: it gets an entry of its own. A group: it opens that one, as `_Group.refusal`.
 
         Raises:
-            _Counted: it needs no entry.
+            _NeedsNoEntry: it needs no entry.
 
         """
         fine, rough = _keys(event)
@@ -174,10 +184,17 @@ class Refusals:
                 if (group := self._groups.get(key)) is None:
                     self._counts.refusal("group")
                     return self._open(key, decision, event, now)
+        raise _NeedsNoEntry(group, decision, version)
+
+    def _count(self, group: _Group) -> bool:
+        """Count one more; false where the group is over, and its number on its way to the disk."""
+        with self._lock:
+            if self._groups.get(group.key) is not group:
+                return False
             group.count += 1
-            group.last, group.last_at = now, clock.now()
+            group.last, group.last_at = self._monotonic(), clock.now()
             self._counts.refusal("counted")
-        raise _Counted(group, decision)
+            return True
 
     def _tally(self, key: Key, now: float) -> _Tally:
         tally = self._tallies.get(key)

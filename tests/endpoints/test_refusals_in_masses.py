@@ -4,10 +4,12 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
 
+from app.admin import clients
 from app.admin.explain import Together, together
 from app.audit import RequestRefused, RequestsCounted, new_ref
 from app.endpoints import gathering
@@ -178,7 +180,7 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     refusals = Refusals(Hand(), Bucket(10_000, 0), Bucket(0, 0))
     for number in range(500):
         event = refusal_of(str(number))
-        assert refusals.weigh(Made(event, None), event) is None
+        assert refusals.weigh(Made(event, None), event, 1) is None
     assert len(refusals._tallies) == 50
 
 
@@ -199,7 +201,9 @@ def settling(crowd: Crowd) -> Callable[[], Any]:
     """One more refused request, straight to the journal of the stage."""
     door = crowd.stage.house.door
     journal: Any = door.journal  # it takes any decision
-    return lambda: door.refusals.settle(journal, lambda _registry: Made(refusal_of(), None))
+    return lambda: door.refusals.settle(
+        journal, door.lookups, lambda _registry: Made(refusal_of(), None)
+    )
 
 
 def test_many_at_once_wait_for_the_entry_they_share(stage: Stage) -> None:
@@ -235,6 +239,39 @@ def test_one_who_leaves_takes_nobody_along(stage: Stage) -> None:
     refs = {made.event.ref for made in asyncio.run(leave_first())}
     for ref in refs:
         assert stage.explained(ref)
+
+
+def test_a_change_ends_a_flood_at_the_next_request(crowd: Crowd) -> None:
+    """Counted or not, nobody is refused by a registry that another process has replaced."""
+    bot = crowd.stage.add_client("bot2")
+    clients.disable(crowd.stage.desk, "bot2")
+    crowd.stage.refresh()
+    ask = partial(crowd.stage.token, bot, client_id="bot2")
+    assert {ask().status for _ in range(PER_KEY + 5)} == {401}
+    clients.enable(crowd.stage.desk, "bot2")
+    assert ask().status == 200
+    crowd.record(all_of_them=True)
+    assert [body["count"] for body in crowd.bodies("requests.counted")] == [5]
+
+
+def test_nobody_is_counted_in_a_group_that_is_over(stage: Stage) -> None:
+    """Its number is on its way to the disk: who comes too late for it opens the next one."""
+    crowd = crowd_on(stage, singles=Bucket(0, 0), openings=Bucket(0, 0))
+    one = settling(crowd)
+    refusals, lookups = stage.house.door.refusals, stage.house.door.lookups
+    find = lookups.find
+
+    async def over_meanwhile(jti: str | None) -> Any:
+        refusals._take_leave(all_of_them=True)
+        lookups.find = find  # type: ignore[method-assign] # only once
+        return await find(jti)
+
+    asyncio.run(one())
+    lookups.find = over_meanwhile  # type: ignore[method-assign] # the moment cannot be had otherwise
+    crowd.refs = [asyncio.run(one()).event.ref for _ in range(2)]
+    assert len(crowd.rows("requests.refused")) == 2
+    crowd.record(all_of_them=True)
+    assert [body["count"] for body in crowd.bodies("requests.counted")] == [2]
 
 
 def test_where_nothing_can_be_written_nothing_is_given_out(stage: Stage) -> None:
