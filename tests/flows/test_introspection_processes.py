@@ -8,15 +8,15 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import pytest
 
 from tests.kit import tokens
 from tests.kit.asking import posting, token_of, told
+from tests.kit.busy import busy, wait_for_all
 from tests.kit.running import Running, certbound, running
-from tests.kit.wire import TIMEOUT
 
 SHORT = 16
 ROUNDS = int(os.environ.get("CERTBOUND_TEST_ROUNDS", SHORT))
@@ -69,28 +69,9 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Running
         yield started
 
 
-@contextmanager
-def load(servers: list[Running]) -> Iterator[list[Asker]]:
-    """One connection to each process, busy while the block runs."""
-    done = threading.Event()
-    askers = [Asker(server) for server in servers]
-    threads = [threading.Thread(target=asker.work, args=(done,)) for asker in askers]
-    for thread in threads:
-        thread.start()
-    try:
-        yield askers
-    finally:
-        done.set()
-        for thread in threads:
-            thread.join(TIMEOUT)
-
-
 def wait_all(askers: list[Asker], token: str, since: float, *, active: bool) -> None:
     """Until each process gave this answer to a question sent after `since`."""
-    deadline = time.monotonic() + TIMEOUT
-    while not all(asker.said(token, since, active=active) for asker in askers):
-        assert time.monotonic() < deadline, [(a.failure, a.answers[-3:]) for a in askers]
-        time.sleep(0.002)
+    wait_for_all(askers, lambda asker: asker.said(token, since, active=active))
 
 
 def ways(operator: Running) -> list[tuple[Callable[[Running, str], object], tuple[str, ...]]]:
@@ -121,7 +102,8 @@ def test_inactive_on_every_process_once_the_revocation_returned(processes: list[
     late: list[tuple[int, float]] = []
     judged = 0
     began = time.monotonic()
-    with load(processes) as askers:
+    askers = [Asker(process) for process in processes]
+    with busy(askers):
         for number in range(ROUNDS):
             server = processes[number % PROCESSES]
             end, undo = ways(processes[0])[number // PROCESSES % 4]

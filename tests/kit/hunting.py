@@ -5,16 +5,14 @@ The client is ``hunted``, with ``certs/hunted.crt`` in the first server's home.
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from app import clock
 from app.store import tokens
 from tests.kit import placing
+from tests.kit.busy import busy, wait_for_all
 from tests.kit.live import live
 from tests.kit.running import Running
-from tests.kit.wire import TIMEOUT
 
 KINDS: tuple[tuple[str, ...], ...] = ((), ("--key",), ("--issuer-serial",))
 LIFETIME = "3600"
@@ -56,28 +54,9 @@ def register(server: Running) -> None:
     server.certbound(*add)
 
 
-@contextmanager
-def load(servers: list[Running]) -> Iterator[list[Asker]]:
-    """One connection to each process, busy while the block runs."""
-    done = threading.Event()
-    askers = [Asker(server) for server in servers]
-    threads = [threading.Thread(target=asker.work, args=(done,)) for asker in askers]
-    for thread in threads:
-        thread.start()
-    try:
-        yield askers
-    finally:
-        done.set()
-        for thread in threads:
-            thread.join(TIMEOUT)
-
-
 def wait_all(askers: list[Asker], status: int, since: float) -> None:
     """Until each process gave this answer to a request sent after `since`."""
-    deadline = time.monotonic() + TIMEOUT
-    while not all(asker.has(status, since) for asker in askers):
-        assert time.monotonic() < deadline, [(a.failure, a.answers[-3:]) for a in askers]
-        time.sleep(0.002)
+    wait_for_all(askers, lambda asker: asker.has(status, since))
 
 
 def alive(server: Running) -> int:
@@ -96,7 +75,8 @@ def hunt(servers: list[Running], rounds: int) -> str:
     late: list[tuple[int, float]] = []
     judged = 0
     began = allowed = time.monotonic()
-    with load(servers) as askers:
+    askers = [Asker(server) for server in servers]
+    with busy(askers):
         for number in range(rounds):
             wait_all(askers, 200, allowed)
             kind = KINDS[number % len(KINDS)]
