@@ -32,7 +32,14 @@ STOP_LIMIT = 20.0
 """Seconds from SIGTERM to the end of the process: twice its own limit."""
 _PORTS = range(10_000, 32_768)
 """Below Linux's ephemeral ports: no outgoing connection takes one between choice and use."""
-_LEAKING = ("CERTBOUND_", "REQUESTS_CA_BUNDLE", "CURL_", "SSL_CERT_", "CLOCK_SHIFT_FILE")
+_LEAKING = (
+    "CERTBOUND_",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_",
+    "SSL_CERT_",
+    "CLOCK_SHIFT_FILE",
+    "PYTEST_ADDOPTS",
+)
 """Variables of whoever runs the tests that would change what a client or the server does."""
 
 
