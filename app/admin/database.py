@@ -69,7 +69,8 @@ def upgrade(settings: Settings) -> SchemaStatus:
         StoreUnavailable: it does not answer.
 
     """
-    path = file_of(database(settings))
+    db = database(settings)
+    path = file_of(db)
     if path is not None and not path.parent.is_dir():
         raise Problem(
             "the database cannot be made",
@@ -82,7 +83,7 @@ def upgrade(settings: Settings) -> SchemaStatus:
     before, needed = schema.status(settings.database_url)
     _require_not_newer(before, needed)
     if before is None:
-        seen.forget(settings.home)  # made anew: no older copy of anything
+        seen.forget(settings.home, seen.name_of(db))  # made anew: no older copy of anything
     schema.upgrade(settings.database_url)
     return SchemaStatus(shown_url(settings), before, needed)
 

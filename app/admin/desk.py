@@ -112,8 +112,9 @@ def require_file(db: Database) -> None:
         raise Problem(
             "there is no database here",
             seen=f"no file {path}",
-            expected="the database that quickstart or db upgrade makes",
-            action="Name the right home with --home, or make one: certbound quickstart",
+            expected="the database that db upgrade makes, or for a trial quickstart",
+            action="Name the right home with --home. For a trial, certbound quickstart makes one; "
+            "for real use: certbound db upgrade",
             kind=Kind.ENVIRONMENT,
         )
     if path is not None:

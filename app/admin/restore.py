@@ -42,7 +42,8 @@ def restored(desk: Desk) -> Restored:
 
     """
     settings, db, now = desk.settings, desk.db, clock.now()
-    before, found = seen.known(settings.home), seen.of(db)
+    found = seen.of(db)
+    before = seen.known(settings.home, found.database)
     if before is None or not found.lacks(before):
         raise Problem(
             "the database is not older than what this home has seen",

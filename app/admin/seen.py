@@ -10,6 +10,7 @@ Not guaranteed: anything where the home was lost with the database, or cannot be
 
 import json
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -41,46 +42,59 @@ class Seen:
         return self.registry < other.registry or self.audit < other.audit
 
 
-def of(database: Database) -> Seen:
-    """How far the database has come. Raises `StoreUnavailable`."""
+def name_of(database: Database) -> str:
+    """Where the database is, without who asks and with which password."""
     url = database.url
     host = url.query.get("host") or f"{url.host}:{url.port}"
-    name = url.database if database.dialect == "sqlite" else f"{host}/{url.database}"
+    return str(url.database if database.dialect == "sqlite" else f"{host}/{url.database}")
+
+
+def of(database: Database) -> Seen:
+    """How far the database has come. Raises `StoreUnavailable`."""
     with database.read() as conn:
-        return Seen(str(name), registry.version(conn), audit.newest_at(conn))
+        return Seen(name_of(database), registry.version(conn), audit.newest_at(conn))
 
 
-def known(home: Path) -> Seen | None:
-    """What this home has seen; None: nothing yet, or nothing that can be read."""
-    with suppress(OSError, ValueError, TypeError):
-        return Seen(**json.loads((home / FILE).read_text(encoding="utf-8")))
-    return None
+def known(home: Path, database: str) -> Seen | None:
+    """What this home has seen of this database; None: nothing yet, or nothing that can be read."""
+    return _marks(home).get(database)
 
 
 def keep(home: Path, seen: Seen) -> bool:
     """Write it down unless more was seen of the same database; False: the home cannot be written."""
-    before = known(home)
+    before = known(home, seen.database)
     if before is not None and (before == seen or seen.lacks(before)):
         return True
-    return _write(home, seen)
+    return replace(home, seen)
 
 
-def forget(home: Path) -> None:
+def forget(home: Path, database: str) -> None:
     """A database is about to be made: whatever was seen in its place is no measure for it."""
-    with suppress(OSError):
-        (home / FILE).unlink()
+    marks = _marks(home)
+    if marks.pop(database, None) is not None:
+        _write(home, marks)
 
 
 def replace(home: Path, seen: Seen) -> bool:
-    """Write it down, whatever was seen before."""
-    return _write(home, seen)
+    """Write it down, whatever was seen of this database before."""
+    return _write(home, {**_marks(home), seen.database: seen})
 
 
-def _write(home: Path, seen: Seen) -> bool:
+def _marks(home: Path) -> dict[str, Seen]:
+    """One line for each database: a look into a copy takes nothing from the mark of the other."""
+    with suppress(OSError, ValueError, TypeError):
+        lines = (home / FILE).read_text(encoding="utf-8").splitlines()
+        marks = [Seen(**json.loads(line)) for line in lines]
+        return {mark.database: mark for mark in marks}
+    return {}
+
+
+def _write(home: Path, marks: Mapping[str, Seen]) -> bool:
     file = home / FILE
     draft = home / f".{FILE}.{os.getpid()}"
     try:
-        draft.write_text(json.dumps(asdict(seen)) + "\n", encoding="utf-8")
+        lines = "".join(f"{json.dumps(asdict(mark))}\n" for mark in marks.values())
+        draft.write_text(lines, encoding="utf-8")
         draft.replace(file)
     except OSError:
         return False
@@ -95,8 +109,8 @@ def require_not_older(settings: Settings, database: Database) -> None:
         StoreUnavailable: it does not answer.
 
     """
-    before = known(settings.home)
     now = of(database)
+    before = known(settings.home, now.database)
     if before is None or not now.lacks(before):
         return
     raise Problem(

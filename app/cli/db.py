@@ -68,7 +68,7 @@ def restored(session: Session) -> Page:
     page.warn(
         "do again",
         f"what was revoked, disabled or removed from {lost['from']} to {lost['to']}",
-        where_to_look="the exported audit or the log of that time",
+        where_to_look="the exported audit, or the database that was replaced if it can be read",
     )
     return page
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import inspect
+from sqlalchemy import inspect, make_url
 
 from app.admin import seen
 from app.store import audit, schema, tokens
@@ -20,6 +20,8 @@ from tests.kit.postgres import PostgresServer
 from tests.kit.recorded import assert_recorded
 from tests.kit.running import Running, certbound, running
 from tests.kit.steady import Steady
+
+PASSWORD = "not-to-be-seen"
 
 
 def tables(url: str) -> set[str]:
@@ -86,16 +88,17 @@ def test_a_copy_of_a_database_in_use(server: Running, tmp_path: Path) -> None:
 
 
 def test_postgresql_has_its_own_tools(postgres: PostgresServer, tmp_path: Path) -> None:
-    """Nothing is copied, the command is told, and the exit code says that nothing was done."""
-    url = postgres.url(postgres.create_database())
-    schema.upgrade(url)
-    told = call(
-        tmp_path, "db", "backup", "x.dump", "--json", environment={"CERTBOUND_DATABASE_URL": url}
-    )
+    """Nothing is copied; the command is told, without the password; the exit code says so."""
+    plain = make_url(postgres.url(postgres.create_database()))
+    url = plain.set(password=PASSWORD).update_query_dict({"certbound_locks": "rows"})
+    environment = {"CERTBOUND_DATABASE_URL": url.render_as_string(hide_password=False)}
+    schema.upgrade(environment["CERTBOUND_DATABASE_URL"])
+    told = call(tmp_path, "db", "backup", "x.dump", "--json", environment=environment)
     assert told.code == 3
+    assert PASSWORD not in told.out + told.err
     program, *words = shlex.split(told.error["do_this"])
     assert (program, words[:2]) == ("pg_dump", ["--format=custom", "--file=x.dump"])
-    assert words[2].startswith("postgresql://certbound@")
+    assert make_url(words[2]) == plain.set(drivername="postgresql")
     assert not (tmp_path / "x.dump").exists()
 
 
@@ -140,14 +143,17 @@ def test_an_older_copy_is_noticed_and_forgets_nothing(tmp_path: Path) -> None:
 
 
 def test_a_token_alone_makes_a_copy_older(tmp_path: Path) -> None:
-    """A revoked token changes no registry: the audit is what shows that the copy lacks it."""
+    """The audit shows that the copy lacks it, also after somebody looked into the copy."""
     home, copy = tmp_path / "home", tmp_path / "copy.db"
     home.mkdir()
     with running(home) as server:
         certbound(home, "db", "backup", str(copy), environment=server.environment)
-        before = seen.known(home)
+        mark = home / seen.FILE
+        before = mark.read_text(encoding="utf-8")
         kit.issued(kit.ask_as(server, "bot"))
-        eventually(lambda: seen.known(home) != before)
+        eventually(lambda: mark.read_text(encoding="utf-8") != before)
+        look = {"CERTBOUND_DATABASE_URL": f"sqlite:///{copy}"}
+        certbound(home, "audit", "tail", environment={**server.environment, **look})
     for ending in ("-wal", "-shm"):
         (home / f"certbound.db{ending}").unlink(missing_ok=True)
     shutil.copy(copy, home / "certbound.db")
@@ -175,9 +181,13 @@ def test_the_same_database_and_another_one_are_no_older_copies(tmp_path: Path) -
     assert seen.Seen("a", 6, 99).lacks(mine)
     assert seen.keep(tmp_path, mine)
     assert seen.keep(tmp_path, seen.Seen("a", 4, 200))
-    assert seen.known(tmp_path) == mine
+    assert seen.known(tmp_path, "a") == mine
     assert seen.keep(tmp_path, seen.Seen("b", 1, 1))
-    assert seen.known(tmp_path) == seen.Seen("b", 1, 1)
+    assert seen.known(tmp_path, "b") == seen.Seen("b", 1, 1)
+    assert seen.known(tmp_path, "a") == mine
+    seen.forget(tmp_path, "b")
+    assert seen.known(tmp_path, "b") is None
+    assert seen.known(tmp_path, "a") == mine
     assert not seen.keep(tmp_path / "none", mine)
     (tmp_path / seen.FILE).write_text("{]")
-    assert seen.known(tmp_path) is None
+    assert seen.known(tmp_path, "a") is None
