@@ -36,8 +36,8 @@ class Cut:
 
     entries: int
     checkpoints: int
-    number: int
-    """Of the checkpoint that signs it."""
+    number: int | None
+    """Of the checkpoint that signs it; None: there was nothing to cut."""
     exported: int | None
     """Entries written into the file; None: into none."""
 
@@ -48,8 +48,8 @@ def cut(
     """Remove all entries that are older, stream by stream, up to the first that is not.
 
     Raises:
-        Problem: the audit is not intact (and not `anyway`), nothing is that old, or neither a file
-            to export to is given nor `without_export`.
+        Problem: the audit is not intact (and not `anyway`), or neither a file to export to is given
+            nor `without_export`.
 
     """
     if not anyway:
@@ -57,7 +57,7 @@ def cut(
     begins = dict(_begins(desk, before_ms))
     count = sum(then.seq - now.seq for then, now in begins.values())
     if not begins and not (count := _finish(desk)):
-        raise Problem("no entry is older", seen=f"before {clock.iso(before_ms // 1000)}: none")
+        return Cut(0, 0, None, None)
     if not begins:
         return Cut(count, 0, _newest_cut(desk), None)
     if export is None and not without_export:

@@ -49,14 +49,17 @@ def cut(
             "entries": done.entries,
             "checkpoints": done.checkpoints,
             "checkpoint": done.number,
-            "file": str(export) if export is not None else None,
+            "file": str(export) if done.exported is not None else None,
             "exported": done.exported,
         }
     )
+    if done.number is None:
+        page.fact("cut", f"nothing: no entry is from before {clock.iso(before_ms // 1000)}")
+        return page
     page.ok(
         "cut",
         f"{done.entries} entries from before {clock.iso(before_ms // 1000)}",
         signed_by=f"checkpoint {done.number}",
-        kept_in=f"{export}, {done.exported} entries" if export is not None else "",
+        kept_in=f"{export}, {done.exported} entries" if done.exported is not None else "",
     )
     return page
