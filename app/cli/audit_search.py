@@ -129,9 +129,14 @@ def when(text: str | None, option: str) -> int | None:
     """
     if text is None:
         return None
-    if re.fullmatch(r"(?:[0-9]+[dhms])+", text):
+    if re.fullmatch(r"(?:[0-9]+[wdhms])+", text):
         return (clock.now() - duration(text, option)) * 1000
-    return moment(text, option) * 1000
+    try:
+        return moment(text, option) * 1000
+    except typer.BadParameter as error:
+        raise typer.BadParameter(
+            f"{error.message}, or how long ago, such as 2h, 7d or 1w", param_hint=option
+        ) from error
 
 
 def _one_of(value: str | None, known: tuple[str, ...], option: str) -> str | None:

@@ -42,7 +42,7 @@ def serve(session: Session, **flags: str | None) -> Page:
     settings = session.settings
 
     def announce(addresses: list[tuple[str, int]]) -> None:
-        session.emit(_announcement(session, settings, addresses))
+        _announce(session, settings, _announcement(session, settings, addresses))
 
     place = taken()
     require_file(database(settings))
@@ -84,11 +84,7 @@ def serve(session: Session, **flags: str | None) -> Page:
             "with port = … and mtls_port = … in certbound.toml.",
             kind=Kind.ENVIRONMENT,
         ) from error
-    if code != 0:
-        raise typer.Exit(code)  # the worker that could not start has said why
-    page = Page({"stopped": True}, code)
-    page.ok("stopped")
-    return page
+    return _stopped(session, settings, code)
 
 
 def _supervised(session: Session, settings: Settings, announce: Announce) -> int:
@@ -148,6 +144,29 @@ def register(app: typer.Typer) -> None:
     ]
     serve.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined] # read by verb
     verb(app, "serve")(serve)
+
+
+def _announce(session: Session, settings: Settings, page: Page) -> None:
+    """To people as a page; where the log is for programs, as one line of it."""
+    if _logs_alone(session, settings):
+        log().info("server.listening", **page.members)
+    else:
+        session.emit(page)
+
+
+def _stopped(session: Session, settings: Settings, code: int) -> Page:
+    if code != 0:
+        raise typer.Exit(code)  # the worker that could not start has said why
+    if _logs_alone(session, settings):
+        log().info("server.stopped")
+        raise typer.Exit(0)
+    page = Page({"stopped": True}, code)
+    page.ok("stopped")
+    return page
+
+
+def _logs_alone(session: Session, settings: Settings) -> bool:
+    return settings.log_format == "json" and not session.as_json
 
 
 def _announcement(session: Session, settings: Settings, addresses: list[tuple[str, int]]) -> Page:

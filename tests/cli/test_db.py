@@ -21,7 +21,7 @@ from tests.kit.recorded import assert_recorded
 from tests.kit.running import Running, certbound, running
 from tests.kit.steady import Steady
 
-PASSWORD = "not-to-be-seen"
+PASSWORD = "not-to-be-seen"  # noqa: S105 - a canary
 
 
 def tables(url: str) -> set[str]:
