@@ -138,7 +138,7 @@ def _open_on(database: Database, settings: Settings, counts: Counts) -> House:
 
     Raises:
         ConfigError: a file of CAs that the settings name cannot be used.
-        SchemaMismatch: the database is not at this version's schema; nothing was changed.
+        SchemaMismatch: this release cannot use the database's schema; nothing was changed.
         Problem: it is an older copy of the database that this home has seen.
         StoreUnavailable: the database cannot be reached.
         SealingError: the signing keys cannot be unsealed.
@@ -146,7 +146,7 @@ def _open_on(database: Database, settings: Settings, counts: Counts) -> House:
     """
     for setting in ("trust_ca_file", "jwks_uri_ca_file"):
         _require_ca_file(setting, getattr(settings, setting))
-    schema.ensure_current(database)
+    schema.ensure_served(database)
     seen.require_not_older(settings, database)
     sealing_key = SealingKey.load(settings)
     rotate.ensure_keys(

@@ -23,7 +23,18 @@ from app.keys.sign_off import SignOff, TrailAltered
 from app.pki.anchors import TrustSet
 from app.pki.crl import LoadedCrl
 from app.pki.crl_fetch import CrlFetcher
-from app.store import audit, crls, holders, notices, patience, status_lists, tokens, trust, uses
+from app.store import (
+    audit,
+    crls,
+    holders,
+    notices,
+    patience,
+    schema,
+    status_lists,
+    tokens,
+    trust,
+    uses,
+)
 from app.store.crls import CrlRow
 from app.store.engine import Database, StoreUnavailable
 from app.store.registry import change
@@ -136,6 +147,8 @@ class Upkeep:
         seen.keep(self.settings.home, seen.of(self.database))
 
     def _round(self) -> None:
+        with self.database.read() as conn:
+            schema.require_served(conn)
         # First: the key that signed the checkpoint before may be forgotten further down.
         self._sign_off()
         now = clock.now()

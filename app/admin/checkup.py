@@ -46,7 +46,7 @@ def checkup(settings: Settings) -> list[Check]:
         status = database.status(settings)
     except (Problem, StoreUnavailable) as error:
         return [*checks, _of_error("database", error)]
-    if not status.is_current:
+    if not (status.is_current or status.goes_on):
         return [
             *checks,
             Check(
@@ -57,7 +57,7 @@ def checkup(settings: Settings) -> list[Check]:
                 action=status.remedy,
             ),
         ]
-    checks.append(Check("database", passed=True, seen=f"{status.shown}, schema {status.needed}"))
+    checks.append(Check("database", passed=True, seen=f"{status.shown}, schema {status.before}"))
     with at_desk(settings) as desk, desk.db.read() as conn:
         rows = store_registry.load(conn)
     checks.append(_guarded("signing keys", lambda one: _keys(one, rows), settings))

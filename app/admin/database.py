@@ -22,10 +22,12 @@ class SchemaStatus:
     """The database's URL without its password."""
     before: str | None
     needed: str
+    goes_on: bool = False
+    """Whether it is a newer release's that this one may use all the same."""
 
     @property
     def is_current(self) -> bool:
-        """Whether this release can serve from it."""
+        """Whether it is this release's own."""
         return self.before == self.needed
 
     @property
@@ -44,28 +46,34 @@ def status(settings: Settings) -> SchemaStatus:
     """
     db = database(settings)
     require_file(db)
+    return _status(settings)
+
+
+def _status(settings: Settings) -> SchemaStatus:
     before, needed = schema.status(settings.database_url)
-    return SchemaStatus(shown_url(settings), before, needed)
+    goes_on = before not in {None, needed} and schema.serves(settings.database_url)
+    return SchemaStatus(shown_url(settings), before, needed, goes_on)
 
 
 def plan(settings: Settings) -> tuple[SchemaStatus, list[Step]]:
     """What `upgrade` would do, step by step; nothing is changed.
 
     Raises:
-        Problem: there is no database, or its schema is a newer release's.
+        Problem: there is no database, or its schema is a newer release's that this one cannot use.
         StoreUnavailable: it does not answer.
 
     """
     found = status(settings)
-    _require_not_newer(found.before, found.needed)
-    return found, schema.plan(settings.database_url)
+    _require_not_newer(found)
+    return found, [] if found.goes_on else schema.plan(settings.database_url)
 
 
 def upgrade(settings: Settings) -> SchemaStatus:
     """Create or migrate; what it was before. Several at once are safe: one migrates.
 
     Raises:
-        Problem: the directory is missing, or the schema is a newer release's.
+        Problem: the directory is missing, or the schema is a newer release's that this one cannot
+            use.
         StoreUnavailable: it does not answer.
 
     """
@@ -80,20 +88,21 @@ def upgrade(settings: Settings) -> SchemaStatus:
         )
     if path is not None and path.exists():
         require_usable(path)
-    before, needed = schema.status(settings.database_url)
-    _require_not_newer(before, needed)
-    if before is None:
+    found = _status(settings)
+    _require_not_newer(found)
+    if found.before is None:
         seen.forget(settings.home, seen.name_of(db))  # made anew: no older copy of anything
-    schema.upgrade(settings.database_url)
-    return SchemaStatus(shown_url(settings), before, needed)
+    if not found.goes_on:
+        schema.upgrade(settings.database_url)
+    return found
 
 
-def _require_not_newer(before: str | None, needed: str) -> None:
-    if before is not None and before > needed:
+def _require_not_newer(found: SchemaStatus) -> None:
+    if found.before is not None and found.before > found.needed and not found.goes_on:
         raise Problem(
             "the database belongs to a newer release",
-            seen=f"schema {before}",
-            expected=f"schema {needed} or older",
+            seen=f"schema {found.before}",
+            expected=f"schema {found.needed} or older",
             action="Install the newer release; this one never migrates back by itself.",
             kind=Kind.ENVIRONMENT,
         )

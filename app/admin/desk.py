@@ -34,12 +34,12 @@ def actor() -> str:
 
 @contextmanager
 def at_desk(settings: Settings) -> Iterator[Desk]:
-    """A desk over a database that has this release's schema. Creates and migrates nothing.
+    """A desk over a database whose schema this release may use. Creates and migrates nothing.
 
     What was done at it is marked beside it (`app.admin.seen`).
 
     Raises:
-        Problem: there is no database, or its schema is another release's.
+        Problem: there is no database, or its schema is one this release cannot use.
         StoreUnavailable: it does not answer.
 
     """
@@ -47,7 +47,7 @@ def at_desk(settings: Settings) -> Iterator[Desk]:
     try:
         require_file(db)
         try:
-            schema.ensure_current(db)
+            schema.ensure_served(db)
         except schema.SchemaMismatch as mismatch:
             raise Problem(
                 "the database cannot be used by this release",

@@ -7,6 +7,7 @@ from typing import Any
 
 from app.admin.desk import Desk
 from app.admin.problem import Problem
+from app.admin.token_revocation import require_no_token
 from app.audit import RequestsCounted, RequestsRefused
 from app.clients.model import Client, from_rows
 from app.jose.strict_json import parse_object
@@ -30,6 +31,7 @@ def explain(desk: Desk, ref: str) -> AuditRow:
     """
     text = _out_of_answer(ref.strip())
     if REF.fullmatch(text) is None:
+        require_no_token(text)
         raise Problem(
             "this is no reference",
             seen=text[:80] or "nothing",

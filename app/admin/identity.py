@@ -218,9 +218,8 @@ def by_jwks_uri(url: str) -> Identity:
     except FetchRefused as error:
         raise Problem(
             "this jwks_uri cannot be used",
-            seen=url[:200],
+            seen=str(error),  # and not the URL, which may hold a password
             expected="an https URL without user name and fragment",
-            action=f"{str(error)[:1].upper()}{str(error)[1:]}.",
         ) from error
     return Identity(self_signed_tls_client_auth.NAME, jwks_uri=url)
 

@@ -15,6 +15,7 @@ from app.admin.audit_search import Progress, search
 from app.admin.desk import Desk
 from app.admin.problem import Problem
 from app.admin.thumbprints import thumbprint_of
+from app.admin.token_revocation import require_no_token
 from app.store import denied, tokens, uses
 from app.store.audit import AuditRow, Wanted
 from app.store.denied import DeniedRow, issuer_serial
@@ -108,6 +109,7 @@ def of(desk: Desk, text: str, progress: Progress = lambda _seen: None) -> Incide
     """
     found = _of_token(desk, text) or _of_certificate(desk, text, progress)
     if found is None:
+        require_no_token(text)
         raise Problem(
             "nothing is recorded of this token or certificate",
             seen=text[:100],

@@ -42,6 +42,7 @@ def revoke(desk: Desk, jti: str, *, reason: str = "", dry_run: bool = False) -> 
     with desk.db.read() if dry_run else desk.db.begin() as conn:
         row = tokens.find(conn, jti) if len(jti) <= MAX_JTI else None
         if row is None:
+            require_no_token(jti)
             raise _unknown(jti)
         found = RevokedToken(row, expired=row.expires_at <= now - MOST_LEEWAY)
         if found.changed and not dry_run and tokens.revoke(conn, [jti], now):
@@ -64,14 +65,23 @@ def revoke(desk: Desk, jti: str, *, reason: str = "", dry_run: bool = False) -> 
     return found
 
 
-def _unknown(jti: str) -> Problem:
-    if jti.count(".") == 2:  # noqa: PLR2004 - header, payload, signature
-        return Problem(
+def require_no_token(text: str) -> None:
+    """Who gives a token where its jti is meant is told so; the token is not repeated.
+
+    Raises:
+        Problem: it has the form of a JWT.
+
+    """
+    if text.count(".") == 2 and text.startswith("eyJ"):  # noqa: PLR2004 - header, payload, signature
+        raise Problem(
             "this is a token, not its jti",
-            seen=f"{len(jti)} characters with two dots",
+            seen=f"{len(text)} characters with two dots",
             expected="the jti alone; the token itself is nobody's business, not even a shell's",
             action="certbound token inspect - reads it from standard input and shows its jti.",
         )
+
+
+def _unknown(jti: str) -> Problem:
     return Problem(
         "no token of this jti is recorded here",
         seen=jti[:100],

@@ -30,10 +30,17 @@ def upgrade(session: Session, *, plan: Plan = False) -> Page:
         return _planned(session)
     outcome = database.upgrade(session.settings)
     page = Page(
-        {"database": outcome.shown, "from": outcome.before, "to": outcome.needed, "current": True}
+        {
+            "database": outcome.shown,
+            "from": outcome.before,
+            "to": outcome.before if outcome.goes_on else outcome.needed,
+            "current": not outcome.goes_on,
+        }
     )
     if outcome.is_current:
         page.ok("schema", f"{outcome.needed}, nothing to do", database=outcome.shown)
+    elif outcome.goes_on:
+        page.ok("schema", _goes_on(outcome), database=outcome.shown)
     else:
         before = outcome.before or "an empty database"
         page.ok("schema", f"{before} → {outcome.needed}", database=outcome.shown)
@@ -83,10 +90,14 @@ def status(session: Session) -> Page:
             "schema": found.before,
             "needed": found.needed,
             "current": found.is_current,
+            "usable": found.is_current or found.goes_on,
         }
     )
     if found.is_current:
         page.ok("schema", found.needed, database=found.shown)
+        return page
+    if found.goes_on:
+        page.ok("schema", _goes_on(found), database=found.shown)
         return page
     page.code = REFUSED
     page.bad(
@@ -97,6 +108,10 @@ def status(session: Session) -> Page:
         do_this=advice(found.remedy, session.home_flag),
     )
     return page
+
+
+def _goes_on(found: database.SchemaStatus) -> str:
+    return f"{found.before}, a newer release's; this one ({found.needed}) goes on with it"
 
 
 def _planned(session: Session) -> Page:
@@ -112,7 +127,9 @@ def _planned(session: Session) -> Page:
             ],
         }
     )
-    if not steps:
+    if found.goes_on:
+        page.ok("schema", _goes_on(found), database=found.shown)
+    elif not steps:
         page.ok("schema", f"{found.needed}, nothing to do", database=found.shown)
     for step in steps:
         page.fact(f"schema {step.revision}", step.title)

@@ -21,6 +21,7 @@ from app.clients.registry import Registry
 from app.counts import Counts, word
 from app.endpoints.gathering import Refusals
 from app.endpoints.often import RequestLimits
+from app.endpoints.unsaid import without_secrets
 from app.errors import (
     Examination,
     Finding,
@@ -243,7 +244,8 @@ def refused(
     findings = exam.findings or [error.finding]
     if error.finding not in findings:
         findings = [*findings, error.finding]
-    client_id = presented.unverified_client_id[:MAX_CLIENT_ID] if presented else None
+    named = presented.unverified_client_id if presented else ""
+    client_id = without_secrets(named[:MAX_CLIENT_ID])[:MAX_CLIENT_ID]
     event = RequestRefused(
         decision="refused",
         reason=error.finding.reason.value if error.finding.reason else None,
@@ -262,7 +264,7 @@ def refused(
 def _record(finding: Finding) -> FindingRecord:
     return FindingRecord(
         check=finding.check,
-        seen=finding.seen[:MAX_RECORDED],
+        seen=without_secrets(finding.seen[:MAX_RECORDED]),
         expected=finding.expected[:MAX_RECORDED],
         action=finding.action[:MAX_RECORDED],
         reason=finding.reason.value if finding.reason else None,

@@ -48,7 +48,7 @@ class Figures:
     signing_since: int | None
     """Since when the current signing key signs; None: there is none yet."""
     is_schema_current: bool
-    """Whether the database has this release's schema."""
+    """Whether the database has a schema that this release may use."""
     lists: Mapping[tuple[str, str], int]
     """By trust set and policy (``hard`` or ``soft``), where CRLs are asked: when the first of them
     counts no more; 0 where a CA has none."""
@@ -125,7 +125,7 @@ def figures(database: Database, now: int) -> Figures:
                 if (ends := [each.not_after for each in row.anchors if each.role == "anchor"])
             },
             current[0].activated_at if current else None,
-            schema.is_current(conn),
+            schema.is_served(conn),
             {
                 (row.name, row.revocation.fail): _first_to_end(row, known, now)
                 for row in sets

@@ -4,10 +4,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, event, func, select
+from sqlalchemy import Connection, event, func, inspect, select
 
 from app.store.connect import ROW_LOCKS, accepted, make_engine
-from app.store.engine import mapped
+from app.store.engine import lock_registry, mapped
 
 _MIGRATION_LOCK = 0x63657274626E6403
 """The third of the advisory locks, see `app.store.engine`."""
@@ -21,7 +21,8 @@ def migrating(url: str) -> Iterator[Connection]:
     """The transaction for migrations: one process at a time, waits bounded, foreign keys checked.
 
     SQLite enforces foreign keys only at the end here, because altering a table there means dropping
-    it, and that would cascade. Raises `StoreUnavailable`, or `ValueError` where a key dangles.
+    it, and that would cascade. Servers that run commit before or after, never in between: they lock
+    the registry first as well, so nobody waits in a circle for tables. Raises `StoreUnavailable`, or `ValueError` where a key dangles.
     """
     parsed = accepted(url)
     engine = make_engine(parsed, read_only=False, patience=_PATIENCE)
@@ -37,6 +38,8 @@ def migrating(url: str) -> Iterator[Connection]:
                 if not conn.info.get(ROW_LOCKS):
                     conn.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
                 conn.exec_driver_sql("SET LOCAL lock_timeout = '4s'")
+            if inspect(conn).has_table("registry"):
+                lock_registry(conn, exclusive=True)
             yield conn
             if engine.dialect.name == "sqlite" and (
                 dangling := conn.exec_driver_sql("PRAGMA foreign_key_check").all()

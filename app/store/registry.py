@@ -13,7 +13,17 @@ from typing import Generic, Protocol, TypeVar
 
 from sqlalchemy import Connection, update
 
-from app.store import clients, credentials, crls, denied, proxies, resources, signing_keys, trust
+from app.store import (
+    clients,
+    credentials,
+    crls,
+    denied,
+    proxies,
+    resources,
+    schema,
+    signing_keys,
+    trust,
+)
 from app.store.clients import ClientRow
 from app.store.credentials import CredentialRow
 from app.store.crls import CrlRow
@@ -51,7 +61,12 @@ def version(conn: Connection) -> int:
 
 
 def load(conn: Connection) -> RegistryRows:
-    """Read everything. Consistent inside `Database.read`, or while the registry is locked."""
+    """Read everything. Consistent inside `Database.read`, or while the registry is locked.
+
+    Raises `StoreUnavailable` where the schema is no longer one that this release may use. Each
+    migration raises the version, so no decision is made, or committed, before this was asked.
+    """
+    schema.require_served(conn)
     return RegistryRows(
         version=version(conn),
         clients=tuple(clients.listed(conn)),

@@ -1,7 +1,9 @@
-"""The database's schema: is it the one this code was written for, and how to bring it there.
+"""The database's schema: may this code use it, and how to bring it there.
 
-Serving asks `ensure_current` and never changes the schema by itself; `upgrade` is an operator's
-act. Alembic is imported only by the functions that need it: a server's start should not pay for it.
+Serving asks `ensure_served` and never changes the schema by itself; `upgrade` is an operator's act.
+A newer schema may be used where its newest migration says so (migrations/README.md), so that
+the release before goes on beside the next one. Where it ceases to say so, a running server notices
+with the registry's version, before it writes anything (`app.store.registry`). Alembic is imported only by the functions that need it: a server's start should not pay for it.
 """
 
 from dataclasses import dataclass
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, event, inspect
 
-from app.store.engine import Database
+from app.store.engine import Database, StoreUnavailable
 from app.store.migrating import scratch
 
 if TYPE_CHECKING:
@@ -18,12 +20,13 @@ if TYPE_CHECKING:
 
     from alembic.config import Config
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest migration. A test compares it with the folder."""
+_VERSION = "SELECT version_num FROM alembic_version"
 
 
 class SchemaMismatch(Exception):
-    """The database's schema is not this release's. `seen` says what it is, `action` what to do."""
+    """This release cannot use the database's schema. `seen` says what it is, `action` what to do."""
 
     def __init__(self, current: str | None) -> None:
         has = "is empty" if current is None else f"has schema {current}"
@@ -34,7 +37,7 @@ class SchemaMismatch(Exception):
 
 def remedy(current: str | None) -> str:
     """What an operator does about a schema that is not `HEAD`; None is an empty database."""
-    if current is not None and current > HEAD:  # four digits each
+    if current is not None and current > HEAD:
         return "This release is older than the database: install the newer release."
     return "certbound db upgrade"
 
@@ -49,17 +52,41 @@ def status(url: str) -> tuple[str | None, str]:
         db.dispose()
 
 
-def ensure_current(db: Database) -> None:
-    """Raise `SchemaMismatch` unless the database has exactly the schema this release needs."""
+def serves(url: str) -> bool:
+    """Whether this release may use the schema of the database there."""
+    db = Database(url)
+    try:
+        with db.read() as conn:
+            return is_served(conn)
+    finally:
+        db.dispose()
+
+
+def ensure_served(db: Database) -> None:
+    """Raise `SchemaMismatch` unless this release may use the database's schema."""
     with db.read() as conn:
-        current = _current(conn)
-    if current != HEAD:
-        raise SchemaMismatch(current)
+        if not is_served(conn):
+            raise SchemaMismatch(_current(conn))
 
 
-def is_current(conn: Connection) -> bool:
-    """Whether the database has exactly the schema this release needs."""
-    return _current(conn) == HEAD
+def is_served(conn: Connection) -> bool:
+    """Whether this release may use the schema: its own, or a newer one that says so of itself."""
+    return _serves(conn, _current(conn))
+
+
+def require_served(conn: Connection) -> None:
+    """The same of a database in use; raises `StoreUnavailable`, for it may be so again some time."""
+    current: str | None = conn.exec_driver_sql(_VERSION).scalar()
+    if not _serves(conn, current):
+        found = f"its schema is {current}, this release needs {HEAD}"
+        raise StoreUnavailable(f"the database was migrated while in use: {found}")
+
+
+def _serves(conn: Connection, current: str | None) -> bool:
+    if current is None or current <= HEAD:  # four digits each
+        return current == HEAD
+    row = conn.exec_driver_sql("SELECT migrated_to, oldest FROM registry").one()
+    return bool(row.migrated_to == current and row.oldest and row.oldest <= HEAD)
 
 
 def upgrade(url: str, revision: str = "head") -> None:
@@ -147,4 +174,4 @@ def _folder() -> Path:
 def _current(conn: Connection) -> str | None:
     if not inspect(conn).has_table("alembic_version"):
         return None
-    return conn.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    return conn.exec_driver_sql(_VERSION).scalar()

@@ -64,8 +64,10 @@ registry = Table(
         "version",
         BigInteger,
         nullable=False,
-        doc="raised by each change of the tables below up to signing_keys",
+        doc="raised by each change of the tables below up to signing_keys, and by each migration",
     ),
+    _given("migrated_to", Text, "", "the schema that `oldest` was written for"),
+    _given("oldest", Text, "", "the schema of the oldest release that goes on with that one"),
     CheckConstraint("id = 1", name="one_row"),
 )
 

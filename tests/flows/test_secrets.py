@@ -1,119 +1,121 @@
-"""After everything that can happen to a token, nothing secret is found in log, audit or database."""
+"""After everything that can happen to a token, no secret is found in logs, answers or database."""
 
-import re
+import base64
+import json
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 
-from tests.kit import ledger, tokens
-from tests.kit.running import Running, running
+from app.store import schema
+from tests.conftest import BOTH
+from tests.kit import tokens
+from tests.kit.canaries import Tour, files, hits, mark
+from tests.kit.running import free_ports, running
+
+if TYPE_CHECKING:
+    from tests.kit.postgres import PostgresServer
 
 
-@pytest.fixture(scope="module")
-def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, list[str]]]:
-    """A server with the most talkative log that went through tokens, refusals and rotations."""
-    with running(tmp_path_factory.mktemp("home"), log_level="debug", log_format="json") as server:
-        received = [tokens.issued(tokens.ask_as(server, "bot")) for _ in range(3)]
-        server.certbound("key", "rotate", "--force")
-        received.append(tokens.issued(tokens.ask_as(server, "bot")))
-        printed = server.certbound(
-            *("token", "get", "--cert", str(server.file("bot.crt"))),
-            *("--key", str(server.file("bot.key"))),
-        )
-        received += re.findall(r"eyJ[\w-]+\.[\w-]+\.[\w-]+", printed)
-        assert len(received) == 5
-        misuse(server, received[0])
-        yield server, received
+@pytest.fixture(scope="module", params=BOTH)
+def tour(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Tour]:
+    """A server with the most talkative log, on each database, that went through everything."""
+    home = tmp_path_factory.mktemp("home")
+    marked = {"sealing key": base64.urlsafe_b64encode(os.urandom(32)).decode().rstrip("=")}
+    url = f"sqlite:///{home / 'certbound.db'}"
+    if request.param == "postgresql":
+        marked["database password"] = mark("database")
+        server: PostgresServer = request.getfixturevalue("postgres")
+        name = server.create_database()
+        with psycopg.connect(server.dsn(name), autocommit=True) as conn:
+            conn.execute(f"ALTER DATABASE {name} SET log_statement = 'all'".encode())
+        url = server.url(name).replace("certbound@", f"certbound:{marked['database password']}@")
+        schema.upgrade(url)
+    (ops,) = free_ports(1)
+    with running(
+        home,
+        log_level="debug",
+        log_format="json",
+        database_url=url,
+        sealing_key=marked["sealing key"],
+        ops_port=str(ops),
+    ) as started:
+        made = Tour(started, marked, ("--json",) if request.param == "sqlite" else ())
+        made.go()
+        yield made
 
 
-def misuse(server: Running, token: str) -> None:
-    """Send a token and passwords where they do not belong."""
-    with server.client() as http:
-        for form, headers in (
-            ({"client_id": token}, {}),
-            ({"client_id": "bot", "scope": token}, {}),
-            ({"client_id": "bot", "resource": token}, {}),
-            ({"client_id": "bot", "client_secret": PASSWORD}, {}),
-            ({"client_id": "bot"}, {"Authorization": f"Bearer {token}"}),
-            ({"client_id": "bot", "client_assertion": token}, {}),
-            ({"client_id": "bot", "grant_type": "x"}, {"Cookie": PASSWORD}),
-        ):
-            response = http.post(
-                server.token_url, data={"grant_type": "client_credentials", **form}, headers=headers
-            )
-            assert response.status_code in (400, 401)
-    server.certbound("token", "inspect", token)
+def statements(server: "PostgresServer") -> bytes:
+    """What its log says of every statement, values too."""
+    return (server.folder / "log").read_bytes()
 
 
-PASSWORD = "correct-horse-battery-staple"  # noqa: S105 - it opens nothing
-
-
-def secrets(server: Running, received: list[str]) -> dict[str, bytes]:
-    """What must not be found, by name."""
-    found = {f"signature of token {n}": t.split(".")[2].encode() for n, t in enumerate(received)}
-    for path in sorted((server.home / "certs").glob("*.key")):
-        lines = [line for line in path.read_bytes().split() if len(line) >= 40]
-        assert lines, path
-        found |= {f"{path.name} line {n}": line for n, line in enumerate(lines)}
-    return found
-
-
-def hits(haystack: bytes, wanted: dict[str, bytes]) -> list[str]:
-    """The names of those that are in there."""
-    return [name for name, secret in wanted.items() if secret in haystack]
-
-
-def dump(path: Path) -> bytes:
-    """The database: its files as they are, and every value as SQL shows it."""
-    raw = b"".join(file.read_bytes() for file in path.parent.glob(f"{path.name}*"))
+@pytest.fixture
+def dump(tour: Tour, request: pytest.FixtureRequest, tmp_path: Path) -> bytes:
+    """The whole database as SQL; SQLite's files too, and a copy, or all that PostgreSQL was told."""
+    url = tour.server.environment["CERTBOUND_DATABASE_URL"]
+    if url.startswith("postgresql"):
+        server: PostgresServer = request.getfixturevalue("postgres")
+        return server.dump(url.partition("@/")[2].partition("?")[0]) + statements(server)
+    path = tour.server.home / "certbound.db"
+    copy = tmp_path / "copy.db"
+    tour.server.certbound("db", "backup", str(copy))
     with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as conn:
         sql = "\n".join(conn.iterdump())
     conn.close()
-    return raw + sql.encode()
+    return files(path.parent, ["certbound.db*"]) + copy.read_bytes() + sql.encode()
 
 
-def test_the_search_finds_what_is_there(lived: tuple[Running, list[str]]) -> None:
-    """The control: the same search finds each secret in the file that rightly holds it."""
-    server, received = lived
-    wanted = secrets(server, received)
-    keys = b"".join(path.read_bytes() for path in (server.home / "certs").glob("*.key"))
-    assert len(hits(keys, wanted)) == len(wanted) - len(received)
-    assert len(wanted) >= 5 + 4 * 1
-    assert b"bot" in dump(server.home / "certbound.db")
+def test_the_search_finds_what_is_there(tour: Tour, dump: bytes) -> None:
+    """The control: the same search finds each secret where it rightly is, or was sent."""
+    wanted = tour.wanted()
+    keys = files(tour.server.home / "certs", ["*.key"])
+    rightly = [json.dumps(tour.server.environment), *tour.received, *tour.secrets.values()]
+    assert hits(keys + "".join(rightly).encode(), wanted) == list(wanted)
+    assert len(hits(keys, wanted)) >= 4 * 2
+    assert len(tour.received) == 6
+    jtis = {tokens.read(token)["jti"]: b"" for token in tour.received}
+    assert hits(dump, {jti: jti.encode() for jti in jtis}) == list(jtis)
 
 
-def test_no_secret_in_the_log(lived: tuple[Running, list[str]]) -> None:
+def test_no_secret_in_what_was_answered_or_printed(tour: Tour) -> None:
+    """Not in an error body, an export, the metrics, or the output of any command."""
+    assert len(tour.told) > 60
+    found = {where: hits(text.encode(), tour.wanted()) for where, text in tour.told.items()}
+    assert {where: names for where, names in found.items() if names} == {}
+
+
+def test_no_secret_in_the_log(tour: Tour) -> None:
     """At debug level too."""
-    server, received = lived
-    log = server.log.encode()
+    log = tour.server.log.encode()
     assert b"request.refused" in log
-    assert hits(log, secrets(server, received)) == []
-    assert PASSWORD.encode() not in log
+    assert hits(log, tour.wanted()) == []
 
 
-def test_no_secret_in_the_database(lived: tuple[Running, list[str]]) -> None:
-    """Neither in a value nor in a page that SQLite left behind; signing keys are sealed."""
-    server, received = lived
-    content = dump(server.home / "certbound.db")
-    assert hits(content, secrets(server, received)) == []
-    assert PASSWORD.encode() not in content
-    assert b"PRIVATE KEY" not in content
+def test_no_secret_in_the_database(tour: Tour, dump: bytes) -> None:
+    """Neither in a value nor in a page that was left behind; signing keys are sealed."""
+    assert hits(dump, tour.wanted()) == []
+    assert b"PRIVATE KEY" not in dump
     for member in (b'"d":', b'"d" :', b"'d':"):
-        assert member not in content, "the private member of a JWK"
+        assert member not in dump, "the private member of a JWK"
+    for event in (b"token.issued", b"request.refused", b"client.added", b"key.rotated"):
+        assert event in dump, "the audit"
 
 
-def test_no_secret_in_the_audit(lived: tuple[Running, list[str]]) -> None:
-    """Entries name tokens by jti and certificates by thumbprint, and quote no credential."""
-    server, received = lived
-    rows = ledger.entries(server.home)
-    text = "\n".join(row.body for row in rows).encode()
-    assert {"token.issued", "request.refused", "client.added", "key.rotated"} <= {
-        row.event for row in rows
+def test_the_tour_leaves_nothing_out(tour: Tour) -> None:
+    """Whoever adds an endpoint takes it along."""
+    with tour.server.client(None) as http:
+        published = http.get(f"{tour.server.issuer}/.well-known/oauth-authorization-server").json()
+    paths = {
+        str(url).removeprefix(tour.server.issuer)
+        for name, url in published.items()
+        if name.endswith("_endpoint")
     }
-    assert hits(text, secrets(server, received)) == []
-    assert PASSWORD.encode() not in text
-    assert b"BEGIN CERTIFICATE" not in text
-    for token in received:
-        assert tokens.read(token)["jti"].encode() in text
+    seen = {where.partition(" ")[2] for where in tour.told}
+    assert paths <= seen

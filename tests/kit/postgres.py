@@ -132,6 +132,11 @@ class PostgresServer:
         with psycopg.connect(self.dsn("postgres"), autocommit=True) as conn:
             conn.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
 
+    def dump(self, database: str) -> bytes:
+        """All of a database as SQL, by PostgreSQL's own program."""
+        command = [str(self._program("pg_dump")), "--dbname", self.dsn(database)]
+        return subprocess.run(command, capture_output=True, check=True).stdout
+
     def url(self, database: str) -> str:
         """The database as certbound's ``database_url``."""
         return f"postgresql+psycopg://certbound@/{database}?host={self.folder}"

@@ -131,10 +131,13 @@ def desk_on(home: Path, environment: dict[str, str] | None = None) -> Iterator[D
 
 
 def certbound(
-    home: Path, *arguments: str, environment: dict[str, str] | None = None
+    home: Path,
+    *arguments: str,
+    environment: dict[str, str] | None = None,
+    program: str = "app",
 ) -> "subprocess.CompletedProcess[str]":
     """Run the command line as a process of its own; it must succeed."""
-    command = [sys.executable, "-m", "app", *arguments, "--home", str(home)]
+    command = [sys.executable, "-m", program, *arguments, "--home", str(home)]
     done = subprocess.run(
         command,
         capture_output=True,

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
 from app.store import registry, schema
-from app.store.engine import Database
+from app.store.engine import Database, StoreUnavailable
 from app.store.migrating import migrating
-from app.store.schema import SchemaMismatch, ensure_current
+from app.store.schema import SchemaMismatch, ensure_served
 from app.store.tables import metadata
+from tests.store.decisions import view
 
 ROOT = Path(__file__).parents[2]
 
@@ -124,11 +126,11 @@ def test_four_upgrades_at_once_are_one(empty_url: str) -> None:
 
 
 def test_serving_needs_the_very_schema(db: Database, empty_url: str) -> None:
-    """Empty, older or newer: refused, with the command or the advice that helps."""
-    ensure_current(db)
+    """Empty, older, or newer without a word of this one: refused, with what helps."""
+    ensure_served(db)
     empty = Database(empty_url)
     with pytest.raises(SchemaMismatch, match="certbound db upgrade"):
-        ensure_current(empty)
+        ensure_served(empty)
     empty.dispose()
     for revision, advice in (
         ("0000", "certbound db upgrade"),
@@ -137,7 +139,79 @@ def test_serving_needs_the_very_schema(db: Database, empty_url: str) -> None:
         with db.begin() as conn:
             conn.execute(text("UPDATE alembic_version SET version_num = :to"), {"to": revision})
         with pytest.raises(SchemaMismatch, match=advice):
-            ensure_current(db)
+            ensure_served(db)
+
+
+def _moved(conn: Connection, to: str, told: str, oldest: str) -> None:
+    """The database as a later migration leaves it."""
+    conn.execute(text("UPDATE alembic_version SET version_num = :to"), {"to": to})
+    row = {"told": told, "oldest": oldest}
+    conn.execute(text("UPDATE registry SET migrated_to = :told, oldest = :oldest"), row)
+
+
+@pytest.mark.parametrize(
+    ("told", "oldest", "is_served"),
+    [
+        ("9999", schema.HEAD, True),
+        ("9999", "0001", True),
+        ("9999", "9998", False),
+        ("9999", "", False),
+        ("9998", schema.HEAD, False),
+    ],
+)
+def test_a_newer_schema_serves_whom_it_names(
+    db: Database, told: str, oldest: str, *, is_served: bool
+) -> None:
+    """It must name a release as old as this one, and be the schema that those words are about."""
+    with db.begin() as conn:
+        _moved(conn, "9999", told, oldest)
+    with db.read() as conn:
+        assert schema.is_served(conn) == is_served
+
+
+def test_a_migration_makes_running_servers_look(empty_url: str) -> None:
+    """Each step raises the registry's version, and says whom it serves; a fresh database is at 1."""
+    schema.upgrade(empty_url, "0005")
+    db = Database(empty_url)
+    with db.read() as conn:
+        before = registry.version(conn)
+    schema.upgrade(empty_url)
+    with db.read() as conn:
+        assert registry.version(conn) == before + int(schema.HEAD) - 5
+        row = conn.execute(text("SELECT migrated_to, oldest FROM registry")).one()
+    assert tuple(row) == (schema.HEAD, _oldest()[schema.HEAD])
+    schema.downgrade(empty_url, "0005")
+    with db.read() as conn:
+        assert registry.version(conn) == before + 2 * (int(schema.HEAD) - 5)
+    db.dispose()
+
+
+def test_no_decision_is_taken_on_a_schema_that_ceased_to_serve(db: Database) -> None:
+    """A server finds out before it decides anything, and goes on when the schema is back."""
+    snapshots = registry.Snapshots(db, view)
+    for to, what in (("9999", pytest.raises(StoreUnavailable)), (schema.HEAD, nullcontext())):
+        with registry.change(db) as conn:
+            _moved(conn, to, to, to)
+        with what:
+            assert snapshots.refresh()
+
+
+def test_migrations_say_whom_they_serve() -> None:
+    """From 0006 on each names the oldest release that goes on: itself or before, never going back."""
+    said = _oldest()
+    assert set(said) == {f"{n:04}" for n in range(6, int(schema.HEAD) + 1)}
+    assert all("0006" <= oldest <= revision for revision, oldest in said.items())
+    assert [said[revision] for revision in sorted(said)] == sorted(said.values())
+
+
+def _oldest() -> dict[str, str]:
+    """What each migration says, by revision."""
+    scripts = ScriptDirectory.from_config(schema.alembic_config("sqlite:////nowhere"))
+    return {
+        script.revision: script.module.oldest
+        for script in scripts.walk_revisions()
+        if hasattr(script.module, "oldest")
+    }
 
 
 def test_serving_does_not_import_alembic() -> None:
