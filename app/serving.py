@@ -23,6 +23,7 @@ from app.store.listening import Listening
 from app.telemetry import configure, log
 from app.tls import listener
 from app.tls.limits import Limits
+from app.traces import Traces, begin
 from app.workers.place import Place, Unanswered
 from app.workers.totals import Report
 
@@ -31,6 +32,9 @@ CRL_LOADING = 60.0
 
 RETRY = 1.0
 """Seconds between looks for a database that was not there at the start."""
+
+LAST_TRACES = 3.0
+"""Seconds that the last spans have to leave."""
 
 Announce = Callable[[list[tuple[str, int]]], None]
 """Gets the bound addresses, host and port."""
@@ -68,6 +72,7 @@ class _Serving:
     """Of the listeners, once they accept."""
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     others_ready: bool = True
+    traces: Traces | None = None
 
     async def run(self) -> None:
         """Open, serve, close. Raises as `serve`."""
@@ -75,6 +80,9 @@ class _Serving:
         if place is not None:
             self.stop, self.others_ready = place.stop, False
         async with AsyncExitStack() as stack:
+            if settings.traces:
+                self.traces = begin(settings.traces_from_callers, place.number if place else None)
+                stack.callback(self.traces.close, LAST_TRACES)
             opening = await self._begin(stack)
             step = asyncio.ensure_future(self._keep_in_step())
             try:
@@ -100,7 +108,7 @@ class _Serving:
     async def _begin(self, stack: AsyncExitStack) -> "asyncio.Future[None]":
         """Open the house now, or go on trying; what is under way then."""
         try:
-            await self._move_in(open_house(self.settings, self.counts), stack)
+            await self._move_in(open_house(self.settings, self.counts, self.traces), stack)
         except StoreUnavailable as error:
             if error.lasting:
                 raise
@@ -119,7 +127,9 @@ class _Serving:
                     log().error("store.unavailable", during="the start; waiting", cause=told)
                 await asyncio.sleep(RETRY)
                 try:
-                    house = await asyncio.to_thread(open_house, self.settings, self.counts)
+                    house = await asyncio.to_thread(
+                        open_house, self.settings, self.counts, self.traces
+                    )
                     await self._move_in(house, stack)
                 except StoreUnavailable as error:
                     if error.lasting:
