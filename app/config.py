@@ -177,6 +177,16 @@ class Settings(BaseModel):
         description="More CAs, PEM, that may vouch for where CRLs, OCSP answers and bundles come "
         "from; beside the system's.",
     )
+    traces: bool = Field(
+        default=False,
+        description="Whether requests are traced by OpenTelemetry; needs the extra `otel`. Where "
+        "traces go is said by its own variables, `OTEL_EXPORTER_OTLP_ENDPOINT` and others.",
+    )
+    traces_from_callers: Literal["ignore", "link", "parent"] = Field(
+        "ignore",
+        description="What the `traceparent` of a request is to its trace: nothing, a `link`, or "
+        "the `parent`, for callers that may decide what is traced.",
+    )
     event_loop: Literal["auto", "uvloop", "asyncio"] = Field(
         "auto", description="Event loop; `auto` takes uvloop where it is installed."
     )

@@ -106,6 +106,13 @@ class Counts:
             "Status lists that were built and signed.",
             registry=own,
         )
+        self.replaced = _Tally(
+            "certbound_workers_replaced",
+            "Workers that the supervisor replaced, as they ended unasked or hung.",
+            ["how"],
+            own,
+        )
+        """Counted by the supervisor alone, see `app.ops.whole`."""
         self.connections = Gauge("certbound_open_connections", "Open connections.", registry=own)
         """To be read from whoever knows, by `set_function`; so is the next."""
         self.waiting = Gauge(

@@ -47,6 +47,7 @@ from app.store.registry import RegistryRows, Snapshots
 from app.tokens.genuine import OwnTokens
 from app.tokens.published import Now, PublishedLists
 from app.tokens.status import StatusLists
+from app.traces import Traces
 from app.upkeep import Upkeep, deliver
 from app.web.errors import render
 
@@ -120,20 +121,24 @@ class House:
     upkeep: Upkeep
 
 
-def open_house(settings: Settings, counts: Counts | None = None) -> House:
+def open_house(
+    settings: Settings, counts: Counts | None = None, traces: Traces | None = None
+) -> House:
     """Open the database and everything that stands on it; raises as `_open_on`.
 
     Nothing stays open where that fails.
     """
     database = Database(settings.database_url)
     try:
-        return _open_on(database, settings, counts or Counts())
+        return _open_on(database, settings, counts or Counts(), traces)
     except BaseException:
         database.dispose()
         raise
 
 
-def _open_on(database: Database, settings: Settings, counts: Counts) -> House:
+def _open_on(
+    database: Database, settings: Settings, counts: Counts, traces: Traces | None
+) -> House:
     """Open the database and everything that stands on it.
 
     Raises:
@@ -158,8 +163,10 @@ def _open_on(database: Database, settings: Settings, counts: Counts) -> House:
     ocsp = OcspCache.over(documents, OcspMemory(database))
     revocation = Revocation(partial(_crl_der, database), ocsp)
     snapshots = Snapshots(database, partial(_registry, sealing_key, revocation, ocsp))
-    journal: Journal[Registry, Decision] = Journal(database, snapshots, tell=counts.batch)
-    lookups: Lookups[Registry] = Lookups(database, snapshots)
+    journal: Journal[Registry, Decision] = Journal(
+        database, snapshots, tell=counts.batch, traces=traces
+    )
+    lookups: Lookups[Registry] = Lookups(database, snapshots, traces=traces)
     counts.waiting.labels("journal").set_function(lambda: journal.depth)
     counts.waiting.labels("look-ups").set_function(lambda: lookups.depth)
     issuer = Issuer(settings.issuer, settings.mtls_base_url)
@@ -199,6 +206,7 @@ def _open_on(database: Database, settings: Settings, counts: Counts) -> House:
         refusals=Refusals(counts=counts),
         counts=counts,
         limits=RequestLimits(Rates(settings.rate_per_client), Rates(settings.rate_per_address)),
+        traces=traces,
     )
     upkeep = Upkeep(
         door,

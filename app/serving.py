@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from app.config import Settings
 from app.counts import Counts
@@ -16,18 +17,24 @@ from app.main import House, open_house
 from app.ops import listener as ops_listener
 from app.ops.face import Face
 from app.ops.figures import LastFigures
+from app.ops.whole import Changes, Counted
 from app.store.engine import StoreUnavailable
 from app.store.listening import Listening
 from app.telemetry import configure, log
 from app.tls import listener
 from app.tls.limits import Limits
-from app.workers.place import Place
+from app.traces import Traces, begin
+from app.workers.place import Place, Unanswered
+from app.workers.totals import Report
 
 CRL_LOADING = 60.0
 """Seconds that a start waits at most for CRLs: 50 MB take two."""
 
 RETRY = 1.0
 """Seconds between looks for a database that was not there at the start."""
+
+LAST_TRACES = 3.0
+"""Seconds that the last spans have to leave."""
 
 Announce = Callable[[list[tuple[str, int]]], None]
 """Gets the bound addresses, host and port."""
@@ -65,6 +72,7 @@ class _Serving:
     """Of the listeners, once they accept."""
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     others_ready: bool = True
+    traces: Traces | None = None
 
     async def run(self) -> None:
         """Open, serve, close. Raises as `serve`."""
@@ -72,6 +80,9 @@ class _Serving:
         if place is not None:
             self.stop, self.others_ready = place.stop, False
         async with AsyncExitStack() as stack:
+            if settings.traces:
+                self.traces = begin(settings.traces_from_callers, place.number if place else None)
+                stack.callback(self.traces.close, LAST_TRACES)
             opening = await self._begin(stack)
             step = asyncio.ensure_future(self._keep_in_step())
             try:
@@ -97,7 +108,7 @@ class _Serving:
     async def _begin(self, stack: AsyncExitStack) -> "asyncio.Future[None]":
         """Open the house now, or go on trying; what is under way then."""
         try:
-            await self._move_in(open_house(self.settings, self.counts), stack)
+            await self._move_in(open_house(self.settings, self.counts, self.traces), stack)
         except StoreUnavailable as error:
             if error.lasting:
                 raise
@@ -116,7 +127,9 @@ class _Serving:
                     log().error("store.unavailable", during="the start; waiting", cause=told)
                 await asyncio.sleep(RETRY)
                 try:
-                    house = await asyncio.to_thread(open_house, self.settings, self.counts)
+                    house = await asyncio.to_thread(
+                        open_house, self.settings, self.counts, self.traces
+                    )
                     await self._move_in(house, stack)
                 except StoreUnavailable as error:
                     if error.lasting:
@@ -152,20 +165,15 @@ class _Serving:
         self._look()
 
     async def _open_operations(self, house: House, stack: AsyncExitStack) -> None:
-        """The operations listener: of several workers the first has it, and its replacement beside it."""
-        if self.place is not None and not self.place.is_first:
-            return
+        """The operations listener; several workers share it, and each answers for all."""
         self.face = Face(house.door, LastFigures(house.database), self.certificate_end)
         stack.push_async_callback(self.face.figures.close)
-        settings = self.settings
-        await stack.enter_async_context(
-            ops_listener.listening(
-                self.face.app(),
-                settings.ops_host,
-                settings.ops_port,
-                shared=self.place is not None,
-            )
-        )
+        settings, place = self.settings, self.place
+        if place is None:
+            sockets = ops_listener.bound(settings.ops_host, settings.ops_port)
+        else:
+            sockets, self.face.counted = place.operations, partial(_counted, place)
+        await stack.enter_async_context(ops_listener.listening(self.face.app(), sockets))
 
     def _hear_certificate(self, end: int) -> None:
         self.certificate_end = end
@@ -180,6 +188,8 @@ class _Serving:
         """Ready is who accepts connections and has a database."""
         if self.house is not None and self.addresses is not None:
             self.house.door.lifecycle.ready = True
+            if self.place is not None:
+                self.place.look()
             self.announce(self.addresses)
 
     def _stopping(self) -> None:
@@ -189,7 +199,10 @@ class _Serving:
 
     async def _keep_in_step(self) -> None:
         if self.place is not None:
-            await self.place.keep_in_step(self._able, self._hear_of_others)
+            changes = Changes(self.counts)
+            await self.place.keep_in_step(
+                self._able, self._hear_of_others, lambda: Report(*changes.take())
+            )
 
     def _able(self) -> bool:
         return self.house is not None and self.house.door.lifecycle.able
@@ -211,6 +224,15 @@ def _limits(settings: Settings) -> Limits:
         max_connections_per_address=settings.max_connections_per_address,
         handshakes_per_address=settings.handshakes_per_address,
     )
+
+
+async def _counted(place: Place) -> Counted | None:
+    """What all workers counted; None: nobody says."""
+    try:
+        reports = await place.counted()
+    except Unanswered:
+        return None
+    return Counted(reports.sums, reports.levels)
 
 
 async def _cancelled(task: "asyncio.Future[None]") -> None:

@@ -2,7 +2,8 @@
 
 import asyncio
 import inspect
-from collections.abc import Iterator
+import socket
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -25,26 +26,28 @@ from app.cli.verb import verb
 from app.config import SECRETS, ConfigError, Settings, names
 from app.issuers import Issuer
 from app.keys.seal import SealingError
-from app.ops.listener import CannotListen
+from app.ops.listener import CannotListen, bound
+from app.ops.whole import one_replaced
 from app.serving import Announce
 from app.serving import serve as serve_forever
 from app.store.schema import SchemaMismatch
 from app.telemetry import configure, log
 from app.tls.context import CertificateFileError
 from app.tls.sockets import bind
-from app.workers.place import taken
+from app.workers.place import Place, taken
 from app.workers.supervisor import Supervisor
+from app.workers.worker import Sockets
 
 
 def serve(session: Session, **flags: str | None) -> Page:
     """Serve until SIGTERM or Ctrl-C. Each flag overrides the setting of the same name."""
     session.flags = flags
-    settings = session.settings
+    place = _place()
+    settings = session.settings  # after that: a spare is to have those of the moment it is wanted
 
     def announce(addresses: list[tuple[str, int]]) -> None:
         _announce(session, settings, _announcement(session, settings, addresses))
 
-    place = taken()
     require_file(database(settings))
     try:
         if place is not None:
@@ -87,10 +90,23 @@ def serve(session: Session, **flags: str | None) -> Page:
     return _stopped(session, settings, code)
 
 
+def _place() -> Place | None:
+    """Of a worker, a spare's once it has one; None: this is none."""
+    place = taken()
+    if place is not None and not place.until_wanted():
+        raise typer.Exit(0)
+    return place
+
+
 def _supervised(session: Session, settings: Settings, announce: Announce) -> int:
     """Serve with several processes. What this one was told on the command line, all are told."""
     configure(settings.log_format, settings.log_level)
     sockets = bind(settings.host, (settings.port, settings.mtls_port))
+    try:
+        operations = bound(settings.ops_host, settings.ops_port)
+    except CannotListen:
+        _close(sockets)
+        raise
 
     def reload() -> int | None:
         try:
@@ -102,17 +118,22 @@ def _supervised(session: Session, settings: Settings, announce: Announce) -> int
     told = [word for flag in _flags(session) for word in flag]
     supervisor = Supervisor(
         arguments=("serve", "--home", str(session.home), *told),
-        sockets=sockets,
+        sockets=Sockets(sockets, operations),
         count=settings.workers,
         patience=settings.shutdown_timeout,
         reload=reload,
         announce=lambda: announce([each.getsockname()[:2] for each in sockets]),
+        replaced=one_replaced,
     )
     try:
         return asyncio.run(supervisor.run())
     finally:
-        for each in sockets:
-            each.close()
+        _close((*sockets, *operations))
+
+
+def _close(sockets: Iterable[socket.socket]) -> None:
+    for each in sockets:
+        each.close()
 
 
 def _flags(session: Session) -> Iterator[tuple[str, ...]]:

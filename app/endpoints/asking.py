@@ -17,6 +17,7 @@ from app import clock
 from app.clients.authentication import AuthenticatedClient, Credentials, authenticate
 from app.clients.boundary import examine_holders
 from app.clients.registry import Registry
+from app.endpoints import traced
 from app.endpoints.door import Decision, Door, Refusal, credentials, refused
 from app.endpoints.wanted import (
     HoldersWanted,
@@ -92,7 +93,14 @@ class Judge:
     """Until the client is authenticated."""
 
     def client(self) -> Proven:
-        """The client, if everything about it holds.
+        """The client, if everything about it holds. Raises as `_client`."""
+        if self.door.traces is None:
+            return self._client()
+        with self.door.traces.part(traced.AUTHENTICATE):
+            return self._client()
+
+    def _client(self) -> Proven:
+        """The same, untraced.
 
         Raises:
             InvalidClient: it does not; the finding says why.
@@ -227,6 +235,13 @@ def _decided(
     registry: Registry,
 ) -> Decision:
     judge = Judge(door, asking, registry, sought, clock.now())
+    if door.traces is None:
+        return _taken(judge, decide)
+    with door.traces.part(traced.DECIDE):
+        return _taken(judge, decide)
+
+
+def _taken(judge: Judge, decide: Callable[[Judge], Decision]) -> Decision:
     try:
         return decide(judge)
     except OAuthError as error:

@@ -19,6 +19,7 @@ from app.clients.key_holders import KeyHolders
 from app.clients.methods import METHODS
 from app.clients.registry import Registry
 from app.counts import Counts, word
+from app.endpoints import traced
 from app.endpoints.gathering import Refusals
 from app.endpoints.often import RequestLimits
 from app.endpoints.unsaid import without_secrets
@@ -53,6 +54,7 @@ from app.tokens.issue import Issuance
 from app.tokens.published import PublishedLists
 from app.tokens.revoke import TokenRevocation
 from app.tokens.status import StatusLists
+from app.traces import Traces
 from app.web.errors import render
 
 MAX_RECORDED = 500
@@ -116,6 +118,7 @@ class Door:
     refusals: Refusals = field(default_factory=Refusals)
     counts: Counts = field(default_factory=Counts)
     limits: RequestLimits = field(default_factory=RequestLimits)
+    traces: Traces | None = None
 
     async def settle(
         self, path: str, decide: Callable[[Registry], Decision], grant: str | None = None
@@ -123,13 +126,10 @@ class Door:
         """As `Refusals.settle`, counted. `grant` as the client wrote it."""
         decision = await self.refusals.settle(self.journal, self.lookups, decide)
         event = decision.event
-        self.counts.decision(
-            path,
-            word(getattr(event, "method", None), METHODS),
-            word(grant, GRANTS),
-            event.decision,
-            event.reason or "",
-        )
+        method, known = word(getattr(event, "method", None), METHODS), word(grant, GRANTS)
+        self.counts.decision(path, method, known, event.decision, event.reason or "")
+        if self.traces is not None:
+            self.traces.note(traced.of(event, method, known))
         return decision
 
     def bundle_rows(self) -> Sequence[TrustSetRow]:
@@ -192,7 +192,7 @@ def endpoint(door: Door, route: Route) -> Callable[[Request], Awaitable[Response
         except Exception as error:  # noqa: BLE001 - the last resort: a person reads the log
             return await _unexpected(door, route, error)
 
-    return answer
+    return answer if door.traces is None else traced.traced(door.traces, name, answer)
 
 
 async def _unexpected(door: Door, route: Route, cause: Exception) -> Response:

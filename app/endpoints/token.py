@@ -3,7 +3,7 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.endpoints import asking
+from app.endpoints import asking, traced
 from app.endpoints.asking import Judge, required
 from app.endpoints.door import Decision, Door, Refusal, answer_refusal
 from app.errors import Finding, Reason, UnauthorizedClient, UnsupportedGrantType
@@ -28,7 +28,10 @@ async def token(door: Door, request: Request) -> Response:
         return answer_refusal(decision)
     if not isinstance(decision, Issuance):
         raise TypeError(decision)
-    return json_response(complete(decision).members())
+    if door.traces is None:
+        return json_response(complete(decision).members())
+    with door.traces.part(traced.SIGN):
+        return json_response(complete(decision).members())
 
 
 def decide(judge: Judge) -> Decision:

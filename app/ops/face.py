@@ -1,5 +1,6 @@
 """The operations listener's endpoints: liveness, readiness, metrics."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
@@ -14,6 +15,7 @@ from app.endpoints.door import Door
 from app.ops.figures import LastFigures, Reading
 from app.ops.metrics import CONTENT_TYPE, Gauges, rendered
 from app.ops.readiness import readiness
+from app.ops.whole import Counted
 from app.web.respond import NO_STORE, json_response
 
 
@@ -25,6 +27,8 @@ class Face:
     figures: LastFigures
     server_certificate_end: int | None = None
     """Of the certificate that new connections get; seconds since the epoch."""
+    counted: Callable[[], Awaitable[Counted | None]] | None = None
+    """Asks what all workers counted; nothing: there is one process. Its None: it cannot be had."""
 
     def app(self) -> ASGIApp:
         """The endpoints as one ASGI application."""
@@ -58,7 +62,11 @@ class Face:
     async def _metrics(self, _request: Request) -> Response:
         reading = await self.figures.read()
         lifecycle = self.door.lifecycle
-        ready = lifecycle.ready and lifecycle.store_answers
+        ready = lifecycle.able and lifecycle.others_ready
         gauges = Gauges(reading, ready, self.server_certificate_end)
-        body = rendered(gauges, self.door.counts)
+        counted = None
+        if self.counted is not None and (counted := await self.counted()) is None:
+            # One worker's counts in the place of all would look like a fall, and then a rise.
+            return Response("the supervisor did not answer\n", status_code=503, headers=NO_STORE)
+        body = rendered(gauges, self.door.counts, counted)
         return Response(body, headers={**NO_STORE, "Content-Type": CONTENT_TYPE})

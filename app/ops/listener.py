@@ -3,12 +3,14 @@
 Guarantees: it starts before the server does and ends after it, so that "not ready" can be seen; one
 request per connection, at most `MAX_REQUEST` octets, answered within `PATIENCE` seconds or cut off;
 at most `MAX_CONNECTIONS` at a time are answered. No TLS and no authentication: whoever can connect
-can ask, so it listens on this machine alone unless a setting says otherwise.
+can ask, so it listens on this machine alone unless a setting says otherwise. Of several workers any
+answers: so one that crashed or hangs keeps nobody from asking.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+import socket
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, cast
 
 import uvicorn
@@ -26,6 +28,21 @@ MAX_CONNECTIONS = 32
 
 class CannotListen(Exception):
     """The address of the operations listener cannot be bound; the text names it."""
+
+
+def bound(host: str, port: int) -> list[socket.socket]:
+    """Sockets to listen on; none for port 0.
+
+    Raises:
+        CannotListen: the address is taken or not this machine's.
+
+    """
+    if port == 0:
+        return []
+    try:
+        return bind(host, [port])
+    except OSError as error:
+        raise CannotListen(str(error.strerror or error)) from error
 
 
 class _Server(uvicorn.Server):
@@ -60,25 +77,14 @@ class _OneRequest(HttpToolsProtocol):
 
 
 @contextlib.asynccontextmanager
-async def listening(
-    app: ASGIApp, host: str, port: int, *, shared: bool = False
-) -> AsyncIterator[None]:
-    """Serve `app` until the block ends. Port 0: not at all. Shared: beside others that share it.
-
-    Raises:
-        CannotListen: the address is taken or not this machine's.
-
-    """
-    if port == 0:
+async def listening(app: ASGIApp, sockets: Sequence[socket.socket]) -> AsyncIterator[None]:
+    """Serve `app` until the block ends, and close the sockets. None: not at all."""
+    if not sockets:
         yield
         return
     try:
-        sockets = bind(host, [port], shared=shared)
-    except OSError as error:
-        raise CannotListen(str(error.strerror or error)) from error
-    try:
         server = _Server(_configuration(app))
-        serving = asyncio.create_task(server.serve(sockets))
+        serving = asyncio.create_task(server.serve(list(sockets)))
         try:
             yield
         finally:

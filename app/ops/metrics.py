@@ -12,7 +12,9 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from app.counts import Counts
+from app.ops import whole
 from app.ops.figures import Figures, Reading
+from app.ops.whole import Counted
 
 CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 """What `generate_latest` writes."""
@@ -103,9 +105,15 @@ def _gauge(name: str, meaning: str, value: float | None) -> GaugeMetricFamily:
     return family
 
 
-def rendered(gauges: Gauges, counts: Counts) -> bytes:
-    """The text of one scrape, with what the operating system tells of this process."""
+def rendered(gauges: Gauges, counts: Counts, counted: Counted | None = None) -> bytes:
+    """The text of one scrape, with what the operating system tells of this process.
+
+    `counted`: what several workers counted, instead of what this one did.
+    """
     registry = CollectorRegistry()
     registry.register(gauges)
+    if counted is not None:
+        registry.register(whole.Families(counts, counted))
+        return generate_latest(registry)
     ProcessCollector(registry=registry)
     return generate_latest(registry) + generate_latest(counts.registry)

@@ -1,7 +1,8 @@
 """Whether to send requests here, and what is amiss: the operations listener's `/readyz`.
 
 Guarantees: "not ready" is said only of what another server may not share, or what stops every
-client: the start, the end, the database, its schema, the signing key. Where a list or a bundle ran
+client: the start, the end, a worker that is missing or not ready, the database, its schema, the
+signing key. Where a list or a bundle ran
 out, the clients of one trust set are refused, on every server alike: "degraded", and still 200, for
 taking servers away would help nobody. A soft policy lets its clients in, and degrades nothing.
 """
@@ -30,6 +31,7 @@ def readiness(lifecycle: Lifecycle, reading: Reading, now: int) -> Readiness:
     figures = reading.figures
     decisive = {
         "server": OK if lifecycle.ready else "starting or stopping",
+        "workers": OK if lifecycle.others_ready else "not all ready",
         "database": OK if lifecycle.store_answers and reading.up else "silent",
         "schema": _known(figures, is_good=figures is not None and figures.is_schema_current),
         "signing_key": _known(

@@ -1,6 +1,7 @@
 """How connections are made: private files, durable commits, bounded waits, one kind per purpose.
 
 A reading connection refuses to write. A writing one makes every commit durable before it returns.
+None waits for ever for a server that is silent (`app.store.impatient`).
 """
 
 import os
@@ -10,11 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import ConnectionPoolEntry
+
+from app.store.impatient import ImpatientConnection
 
 ROW_LOCKS = "certbound_row_locks"
 """In `Connection.info`: the engine has no advisory locks that we may trust, and no notices."""
@@ -151,11 +153,26 @@ def _postgresql(url: URL, shared: dict[str, Any], *, read_only: bool) -> Engine:
         isolation_level="REPEATABLE READ" if read_only else "READ COMMITTED",
         **shared,
     )
+
+    @event.listens_for(engine, "do_connect")
+    def _impatient(_dialect: object, _record: object, words: Any, named: Any) -> Any:
+        return ImpatientConnection.connect(*words, **named)
+
+    @event.listens_for(engine, "connect")
+    def _learn(driver: ImpatientConnection, _record: ConnectionPoolEntry) -> None:
+        driver.learn()
+        driver.commit()
+
+    @event.listens_for(engine, "checkin")
+    def _forget(driver: ImpatientConnection | None, _record: ConnectionPoolEntry) -> None:
+        if driver is not None:  # else it was given up
+            driver.forget()
+
     if read_only:
         return engine.execution_options(postgresql_readonly=True)
 
     @event.listens_for(engine, "connect")
-    def _durable(driver: psycopg.Connection, record: ConnectionPoolEntry) -> None:
+    def _durable(driver: ImpatientConnection, record: ConnectionPoolEntry) -> None:
         # A server or role set to lose the last commits in a crash would break promise 2.
         driver.execute(
             "SELECT set_config('synchronous_commit', 'on', false)"

@@ -2,7 +2,7 @@
 
 Guarantees: what `Database.begin` commits is on disk when it returns, whole or not at all; a read
 sees one committed state; a database that cannot answer raises `StoreUnavailable` within about
-`connect.PATIENCE` seconds per statement and heals without a restart.
+`connect.PATIENCE` seconds per statement, one more where it is frozen, and heals without a restart.
 
 On engines that only speak PostgreSQL's protocol, rows are locked instead of advisory locks, and
 nobody is notified (see `connect.ROW_LOCKS`). Rows do not queue fairly: whoever revokes may have to
@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.store.connect import ROW_LOCKS, accepted, file_identity, make_engine
+from app.store.impatient import ImpatientConnection
 
 # Keys of PostgreSQL's advisory locks: "certbnd" in ASCII and a number. They live in one namespace
 # per database, so they only have to differ from what else uses this database.
@@ -172,6 +173,8 @@ def allow_time(conn: Connection, seconds: int) -> None:
     """
     if conn.dialect.name == "postgresql":
         conn.execute(select(func.set_config("statement_timeout", f"{seconds}s", True)))
+        if isinstance(driver := conn.connection.driver_connection, ImpatientConnection):
+            driver.allow(seconds)
 
 
 def insert_if_absent(conn: Connection, table: Table, values: Mapping[str, object]) -> bool:

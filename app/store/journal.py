@@ -26,6 +26,7 @@ from app.store.registry import Snapshots, Versioned, version
 from app.store.status_lists import StatusListRow
 from app.store.tokens import TokenRow
 from app.store.uses import CertificateUse, Served
+from app.traces import Traces
 
 _RETAKEN = 32
 """Most decisions that are taken again while the database is locked to others: some 5 ms of processor
@@ -98,8 +99,10 @@ class Journal(Generic[R, D]):
         capacity: int = 10_000,
         batch_limit: int = 512,
         tell: Callable[[int, float], None] = nobody,
+        traces: Traces | None = None,
     ) -> None:
         """`tell` gets the size of each transaction and the seconds it took."""
+        self._traces = traces
         self._db = db
         self._snapshots = snapshots
         self._batches: Batches[_Waiting[R, D]] = Batches(
@@ -144,7 +147,12 @@ class Journal(Generic[R, D]):
         if self._batches.full:
             raise JournalFull("too many decisions wait for the database")
         waiting = _Waiting(decide, self._snapshots.current)
-        await self._batches.wait(waiting)
+        if self._traces is None:
+            await self._batches.wait(waiting)
+        else:
+            with self._traces.part("commit") as span:
+                span.set_attribute("db.system.name", self._db.dialect)
+                await self._batches.wait(waiting)
         return waiting.decision
 
     def _settle_batch(self, batch: list[_Waiting[R, D]]) -> None:

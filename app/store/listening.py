@@ -20,6 +20,9 @@ _PAUSE = 1.0
 """Seconds between tries to connect."""
 _LOOK = 0.5
 """Seconds after which `close` is noticed at the latest."""
+_SILENCE = 20
+"""Looks without a notice after which the server is asked whether it is still there: a connection that
+somebody else holds open would be listened to for ever."""
 
 
 class Listening:
@@ -63,6 +66,10 @@ class Listening:
         driver.execute(f"LISTEN {CHANNEL}".encode())
         while not self._closing.is_set():
             self._changed()  # first of all: what came before we listened
+            looks = 0
             while not self._closing.is_set():
                 if list(driver.notifies(timeout=_LOOK, stop_after=1)):
                     break
+                looks += 1
+                if looks % _SILENCE == 0:
+                    driver.execute("SELECT 1")

@@ -15,6 +15,7 @@ from app.store.batches import Batches, Waiting
 from app.store.engine import Database, StoreUnavailable
 from app.store.registry import Snapshots, Versioned, version
 from app.store.tokens import TokenRow
+from app.traces import Traces
 
 R = TypeVar("R", bound=Versioned)
 
@@ -50,7 +51,9 @@ class Lookups(Generic[R]):
         *,
         capacity: int = 10_000,
         batch_limit: int = 512,
+        traces: Traces | None = None,
     ) -> None:
+        self._traces = traces
         self._db = db
         self._snapshots = snapshots
         self._batches: Batches[_Asking[R]] = Batches(
@@ -83,7 +86,12 @@ class Lookups(Generic[R]):
         if self._batches.full:
             raise LookupsFull("too many callers wait for the database")
         asking = _Asking[R](jti)
-        await self._batches.wait(asking)
+        if self._traces is None:
+            await self._batches.wait(asking)
+        else:
+            with self._traces.part("look up") as span:
+                span.set_attribute("db.system.name", self._db.dialect)
+                await self._batches.wait(asking)
         if asking.found is None:
             raise TypeError(asking)
         return asking.found

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, event, func, inspect, select
 
 from app.store.connect import ROW_LOCKS, accepted, make_engine
-from app.store.engine import lock_registry, mapped
+from app.store.engine import allow_time, lock_registry, mapped
 
 _MIGRATION_LOCK = 0x63657274626E6403
 """The third of the advisory locks, see `app.store.engine`."""
@@ -33,7 +33,7 @@ def migrating(url: str) -> Iterator[Connection]:
             if engine.dialect.name == "postgresql":
                 # Wait for another node's migration as long as one may take; after that, for a table
                 # in use only shortly: whoever waits for us queues up behind.
-                conn.exec_driver_sql("SET LOCAL statement_timeout = '60s'")
+                allow_time(conn, _PATIENCE)
                 conn.exec_driver_sql("SET LOCAL lock_timeout = '60s'")
                 if not conn.info.get(ROW_LOCKS):
                     conn.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))

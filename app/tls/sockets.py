@@ -12,10 +12,8 @@ _OTHER_FILES = 256
 """Database, logs, the event loop's own, outgoing connections."""
 
 
-def bind(host: str, ports: Sequence[int], *, shared: bool = False) -> list[socket.socket]:
+def bind(host: str, ports: Sequence[int]) -> list[socket.socket]:
     """Listening sockets for every address of `host` and every port; 0 picks a free one.
-
-    Shared: another process of this user may bind the same, if it says so too.
 
     Raises:
         OSError: an address is taken or not this machine's; the message names it.
@@ -27,7 +25,7 @@ def bind(host: str, ports: Sequence[int], *, shared: bool = False) -> list[socke
             for family, *_, address in socket.getaddrinfo(
                 host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
             ):
-                listening = _bind_one(family, (address[0], chosen, *address[2:]), shared=shared)
+                listening = _bind_one(family, (address[0], chosen, *address[2:]))
                 bound.append(listening)
                 chosen = listening.getsockname()[1]
     except OSError:
@@ -37,14 +35,10 @@ def bind(host: str, ports: Sequence[int], *, shared: bool = False) -> list[socke
     return bound
 
 
-def _bind_one(
-    family: socket.AddressFamily, address: tuple[Any, ...], *, shared: bool
-) -> socket.socket:
+def _bind_one(family: socket.AddressFamily, address: tuple[Any, ...]) -> socket.socket:
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shared:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listening.bind(address)

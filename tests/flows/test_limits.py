@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.flows.test_operations import samples
 from tests.kit import tokens
 from tests.kit.running import Running, free_ports, running
+from tests.kit.scrape import samples
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from tests.kit import tokens
 from tests.kit.issuing import issue
 from tests.kit.running import Running, clean_environment, free_ports, running
+from tests.kit.scrape import at, samples
 
 SELF_SIGNED = ("--method", "self_signed_tls_client_auth")
 
@@ -27,23 +27,6 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         cert = issue(server.home / "certs", "short", self_signed=True)
         server.certbound("client", "add", "short", *SELF_SIGNED, "--cert", str(cert))
         yield server
-
-
-def at(server: Running) -> str:
-    """The listener's URL."""
-    return f"http://127.0.0.1:{server.environment['CERTBOUND_OPS_PORT']}"
-
-
-def samples(server: Running) -> dict[tuple[str, ...], float]:
-    """What a scrape gives, by name and label values."""
-    answer = httpx2.get(f"{at(server)}/metrics", trust_env=False)
-    assert answer.status_code == 200
-    assert answer.headers["content-type"].startswith("text/plain; version=")
-    return {
-        (sample.name, *sample.labels.values()): sample.value
-        for family in text_string_to_metric_families(answer.text)
-        for sample in family.samples
-    }
 
 
 def _end_of_server(server: Running) -> float:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 from sqlalchemy import Connection, event
@@ -23,7 +23,7 @@ def lookups_of(db: Database, request: pytest.FixtureRequest) -> Iterator[Start]:
     request.getfixturevalue("bot")
     made: list[Lookups[View]] = []
 
-    def make(*, start: bool = True, **options: int) -> Lookups[View]:
+    def make(*, start: bool = True, **options: Any) -> Lookups[View]:
         lookups: Lookups[View] = Lookups(db, Snapshots(db, view), **options)
         if start:
             lookups.start()
