@@ -8,6 +8,7 @@ for it.
 
 import asyncio
 from collections.abc import Collection
+from contextlib import suppress
 
 from app.telemetry import log
 from app.workers.worker import Worker
@@ -35,7 +36,8 @@ async def watch(everybody: Collection[Worker], patience: float) -> None:
                 log().error(
                     "worker.hung", number=one.number, pid=one.process.pid, silent_seconds=one.looks
                 )
-                one.process.kill()
+                with suppress(ProcessLookupError):  # it ended just now
+                    one.process.kill()
 
 
 def _allowed(one: Worker, patience: float) -> float:

@@ -1,6 +1,7 @@
 """A worker in reserve, so that a crashed one is replaced in a fraction of a second, load or not."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from app.workers import place
@@ -43,5 +44,5 @@ class Spare:
         one, self._one = self._one, None
         if one is not None:
             one.writer.close()
-            if one.process.returncode is None:
+            with suppress(ProcessLookupError):  # it has ended by itself
                 one.process.kill()  # it holds nothing

@@ -72,8 +72,8 @@ class Worker:
         return self.code is None
 
     async def report(self) -> None:
-        """Have it report, and wait until it has, or has gone."""
-        if self.code is None and not self.is_leaving:
+        """Have it report, and wait until it has, or has gone. One that is still opening has nothing."""
+        if self.has_spoken and not self.is_leaving:
             self._told.clear()
             self.tell(place.TELL)
             await self._told.wait()
