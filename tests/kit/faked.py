@@ -15,7 +15,7 @@ def _sleep(seconds: float) -> None:
 
 def main() -> int:
     """The command line."""
-    time.sleep = _sleep
+    time.sleep = _sleep  # type: ignore[assignment] # of its arguments only numbers are used here
     from app.cli import main as command_line  # noqa: PLC0415 - after it was replaced
     from app.workers import worker  # noqa: PLC0415 - the same
 
