@@ -144,7 +144,7 @@ class Upkeep:
 
     def _mark(self) -> None:
         """Write down how far the database has come, so that no older copy takes its place unseen."""
-        seen.keep(self.settings.home, seen.of(self.database))
+        seen.keep(self.settings.home, self.database)
 
     def _round(self) -> None:
         with self.database.read() as conn:

@@ -9,6 +9,7 @@ import structlog
 
 from app.store import schema
 from app.store.engine import Database
+from tests.kit import figures
 from tests.kit.postgres import PostgresServer
 
 BOTH = ("sqlite", "postgresql")
@@ -98,6 +99,15 @@ def db(database_url: str) -> Iterator[Database]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that may take minutes begin first, so that nobody waits for one of them at the end."""
     items.sort(key=_patience, reverse=True)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The figures that tests told, in one table; where several processes test, theirs are not here."""
+    if figures.told:
+        terminalreporter.section("figures")
+        width = max(len(of) for of, _ in figures.told)
+        for of, what in figures.told:
+            terminalreporter.write_line(f"{of:<{width}}  {what}")
 
 
 def _patience(item: pytest.Item) -> float:

@@ -60,7 +60,7 @@ def at_desk(settings: Settings) -> Iterator[Desk]:
             yield Desk(db, settings, actor())
         finally:
             with suppress(StoreUnavailable):  # then the command has said so
-                seen.keep(settings.home, seen.of(db))
+                seen.keep(settings.home, db)
     finally:
         db.dispose()
 

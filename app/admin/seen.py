@@ -60,7 +60,18 @@ def known(home: Path, database: str) -> Seen | None:
     return _marks(home).get(database)
 
 
-def keep(home: Path, seen: Seen) -> bool:
+def keep(home: Path, database: Database) -> bool:
+    """Write down how far it has come, as `note` does; only what is on disk.
+
+    Else a disk that failed would make it an older copy of itself. Raises `StoreUnavailable`.
+    """
+    now = of(database)
+    if known(home, now.database) != now:
+        database.settle()
+    return note(home, now)
+
+
+def note(home: Path, seen: Seen) -> bool:
     """Write it down unless more was seen of the same database; False: the home cannot be written."""
     before = known(home, seen.database)
     if before is not None and (before == seen or seen.lacks(before)):

@@ -179,15 +179,15 @@ def test_the_same_database_and_another_one_are_no_older_copies(tmp_path: Path) -
     assert not seen.Seen("b", 1, 1).lacks(mine)
     assert seen.Seen("a", 4, 200).lacks(mine)
     assert seen.Seen("a", 6, 99).lacks(mine)
-    assert seen.keep(tmp_path, mine)
-    assert seen.keep(tmp_path, seen.Seen("a", 4, 200))
+    assert seen.note(tmp_path, mine)
+    assert seen.note(tmp_path, seen.Seen("a", 4, 200))
     assert seen.known(tmp_path, "a") == mine
-    assert seen.keep(tmp_path, seen.Seen("b", 1, 1))
+    assert seen.note(tmp_path, seen.Seen("b", 1, 1))
     assert seen.known(tmp_path, "b") == seen.Seen("b", 1, 1)
     assert seen.known(tmp_path, "a") == mine
     seen.forget(tmp_path, "b")
     assert seen.known(tmp_path, "b") is None
     assert seen.known(tmp_path, "a") == mine
-    assert not seen.keep(tmp_path / "none", mine)
+    assert not seen.note(tmp_path / "none", mine)
     (tmp_path / seen.FILE).write_text("{]")
     assert seen.known(tmp_path, "a") is None

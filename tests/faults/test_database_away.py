@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.kit import crew, timing
+from tests.kit import crew, figures, timing
 from tests.kit.crew import eventually
 from tests.kit.postgres import PostgresServer
 from tests.kit.recorded import assert_recorded
@@ -58,7 +58,7 @@ def test_not_there_at_the_start(
         took = timing.until_tokens(server)
         eventually(lambda: _asks(server, "/readyz") == 200)
         eventually(lambda: "listening on" in server.log)
-        print(f"began {took:.1f} s after the database answered")  # noqa: T201 - for the record
+        figures.tell("not there at the start", f"began {took:.1f} s after it answered")
 
 
 def _asks(server: Running, path: str) -> int:
@@ -83,7 +83,7 @@ def test_killed_under_load(
                 eventually(lambda: timing.timed(server, "GET", "/readyz").status == 503)
                 cluster.start()
                 took = timing.until_tokens(server)
-                print(f"tokens again {took:.1f} s after PostgreSQL answered")  # noqa: T201 - for the record
+                figures.tell("PostgreSQL killed", f"tokens again {took:.1f} s after it answered")
                 assert took < 5 + NOISE
                 load.wait(20)
         assert set(load.others) == {(503, "2")}
@@ -107,7 +107,7 @@ def test_slow_under_load(cluster: PostgresServer, cluster_url: str, home: Path) 
             finally:
                 cluster.signal_all(signal.SIGCONT)
             took = timing.until_tokens(server)
-            print(f"tokens again {took:.1f} s after PostgreSQL went on")  # noqa: T201 - for the record
+            figures.tell("PostgreSQL frozen", f"tokens again {took:.1f} s after it went on")
             assert took < 5 + NOISE
             load.wait(20)
         assert set(load.others) <= {(503, "2")}

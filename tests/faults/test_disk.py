@@ -1,7 +1,4 @@
-"""No room on the disk: 503, nothing torn, healed alone.
-
-A file system that becomes read-only under open files cannot be had here: Linux refuses it.
-"""
+"""No room on the disk: 503, nothing torn, healed alone."""
 
 import resource
 import shutil

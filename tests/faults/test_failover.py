@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from app.store import schema
-from tests.kit import timing
+from tests.kit import figures, timing
 from tests.kit.crew import eventually
 from tests.kit.postgres import REPLICATED, PostgresServer
 from tests.kit.recorded import assert_recorded
@@ -47,9 +47,10 @@ def test_a_replica_takes_over(primary: PostgresServer, home: Path) -> None:
                 received = len(load.received)
                 replica.promote()
                 took = timing.until_tokens(server)
-                print(  # noqa: T201 - for the record
+                figures.tell(
+                    "failover",
                     f"tokens again {took:.1f} s after the replica was promoted, "
-                    f"{received} given before"
+                    f"{received} given before",
                 )
                 load.wait(50)
             assert set(load.others) <= {(503, "2")}

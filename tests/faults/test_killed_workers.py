@@ -17,7 +17,7 @@ import pytest
 
 from app.store import tokens
 from app.store.engine import Database
-from tests.kit import crew
+from tests.kit import crew, figures
 from tests.kit import tokens as kit
 from tests.kit.crew import eventually
 from tests.kit.recorded import assert_recorded
@@ -27,6 +27,8 @@ from tests.kit.steady import Steady
 LIFETIME = "3600"
 """Seconds: no token may run out, and be purged, while they are counted."""
 KILLS = int(os.environ.get("CERTBOUND_TEST_KILLS", "3"))
+LONG = 20
+"""Kills from which on the progress is told."""
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -78,6 +80,8 @@ def test_nothing_acknowledged_is_lost(url: str, home: Path) -> None:
             for number in range(KILLS):
                 time.sleep(chance.uniform(0.0, 0.4))
                 took.append(crew.kill(server, 1 + number % 2, signal.SIGKILL))
+                if KILLS >= LONG and (number + 1) % 10 == 0:
+                    print(f"{number + 1} of {KILLS} kills", flush=True)  # noqa: T201 - progress
             load.wait(50)
             eventually(lambda: revoked)
         assert load.others == []
@@ -90,7 +94,8 @@ def test_nothing_acknowledged_is_lost(url: str, home: Path) -> None:
     db.dispose()
     assert len(found) == len(revoked)
     assert all(row.revoked_at is not None for row in found.values())
-    print(  # noqa: T201 - for the record
+    figures.tell(
+        f"workers killed, {db.dialect}",
         f"{KILLS} kills, {len(load.received)} tokens, {len(revoked)} revocations, "
-        f"{len(load.broken)} requests cut off; replaced in {min(took):.1f} to {max(took):.1f} s"
+        f"{len(load.broken)} requests cut off; replaced in {min(took):.1f} to {max(took):.1f} s",
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit import crew, hunting, timing
+from tests.kit import crew, figures, hunting, timing
 from tests.kit import tokens as kit
 from tests.kit.crew import eventually
 from tests.kit.postgres import PostgresServer
@@ -67,7 +67,7 @@ def test_no_token_after_a_revocation_returned(nodes: list[Running]) -> None:
     hunting.register(nodes[0])
     for name in ("hunted.crt", "hunted.key"):
         shutil.copy(nodes[0].file(name), nodes[1].file(name))
-    print(hunting.hunt([*nodes, *nodes, *nodes], ROUNDS))  # noqa: T201 - for the record
+    figures.tell("two nodes", hunting.hunt([*nodes, *nodes, *nodes], ROUNDS))
 
 
 def test_two_nodes_rotate_at_once(nodes: list[Running]) -> None:

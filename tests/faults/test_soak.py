@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 
 from app.store.engine import Database
 from app.store.tables import audit as entries
+from tests.kit import figures
 from tests.kit.crew import eventually
 from tests.kit.endurance import Endurance, Look
 from tests.kit.running import certbound, running
@@ -27,7 +28,7 @@ BETWEEN = 10
 """Files that may be open at one look more than at another: a connection to the database, a thread's."""
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql"] if IS_LONG else ["sqlite"])
 def url(request: pytest.FixtureRequest, home: Path) -> str:
     """An empty database: made by quickstart, or migrated."""
     if request.param == "sqlite":
@@ -52,6 +53,7 @@ def test_nothing_grows_with_the_tokens(url: str, home: Path) -> None:
         load = Endurance(server, database, _say)
         load.run(TOKENS, ROUNDS)
         eventually(lambda: load.look().rows == 0)
+        _tell(database.dialect, load.looks)
         _assert_flat(load.looks)
     with database.read() as conn:
         query = select(func.count()).where(entries.c.event == "token.issued")
@@ -59,12 +61,21 @@ def test_nothing_grows_with_the_tokens(url: str, home: Path) -> None:
     database.dispose()
     began = time.monotonic()
     certbound(home, "audit", "verify", environment=server.environment)
-    print(f"audit verified in {time.monotonic() - began:.0f} s")  # noqa: T201 - for the record
+    figures.tell(f"soak, {database.dialect}", f"audit verified in {time.monotonic() - began:.0f} s")
 
 
 def _say(look: Look) -> None:
-    if IS_LONG or look.rows == 0:
+    if IS_LONG:
         print(look, flush=True)  # noqa: T201 - the progress
+
+
+def _tell(dialect: str, looks: list[Look]) -> None:
+    """At the start, after a tenth, half-way and at the end."""
+    for part in (0, 0.1, 0.5, 1):
+        look = next(each for each in looks if each.given >= TOKENS * part)
+        figures.tell(f"soak, {dialect}", str(look))
+    figures.tell(f"soak, {dialect}", f"most rows at a look: {max(each.rows for each in looks):,}")
+    figures.tell(f"soak, {dialect}", f"{looks[-1].rows} rows left once all had ended")
 
 
 def _assert_flat(looks: list[Look]) -> None:
