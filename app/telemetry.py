@@ -38,6 +38,26 @@ def configure(
         logger_factory=structlog.PrintLoggerFactory(file=cast("TextIO", _Heedless(sys.stdout))),
         cache_logger_on_first_use=True,
     )
+    for name in _OTHERS:
+        logger = logging.getLogger(name)
+        logger.handlers = [_Same()]
+        logger.propagate = False
+        logger.setLevel(log_level.upper())
+
+
+_OTHERS = ("certbound", "asyncio")
+"""Who logs by the standard library: TLS, which knows nothing of this module, and the event loop."""
+
+
+class _Same(logging.Handler):
+    """Hands what the standard library's loggers are told to the one log, as ``tls.said``."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write it as a line like all others, its words as one value."""
+        name = record.name.rpartition(".")[2]
+        error = record.exc_info[1] if record.exc_info else None
+        more = {} if error is None else {"exc_info": error}
+        log().log(record.levelno, f"{name}.said", message=record.getMessage(), **more)
 
 
 class _Heedless:

@@ -11,10 +11,9 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from sqlalchemy import URL
-
 from app.admin.desk import Desk, file_of
 from app.admin.problem import Kind, Problem
+from app.store.libpq import without_password
 
 
 def backup(desk: Desk, target: Path) -> int:
@@ -63,7 +62,7 @@ def _copy(source: Path, draft: Path) -> None:
 
 
 def _not_here(desk: Desk, target: Path) -> Problem:
-    url = _for_libpq(desk.db.url).render_as_string(hide_password=False)
+    url = without_password(desk.db.url)
     return Problem(
         "PostgreSQL is backed up with its own tools",
         seen="nothing was copied",
@@ -71,17 +70,4 @@ def _not_here(desk: Desk, target: Path) -> Problem:
         "pg_dump takes it from ~/.pgpass",
         action=shlex.join(("pg_dump", "--format=custom", f"--file={target}", url)),
         kind=Kind.ENVIRONMENT,
-    )
-
-
-def _for_libpq(url: URL) -> URL:
-    """As its tools take it, without the password: a command line can be read by every process."""
-    ours = [name for name in url.query if name == "password" or name.startswith("certbound_")]
-    return URL.create(
-        "postgresql",
-        username=url.username,
-        host=url.host,
-        port=url.port,
-        database=url.database,
-        query=url.difference_update_query(ours).query,
     )

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from app import clock
-from app.admin import authority, database, server_names
-from app.admin.desk import at_desk
+from app.admin import authority, database, seen, server_names
+from app.admin.desk import Desk, at_desk
 from app.admin.keys import unsealed
 from app.admin.problem import Problem
 from app.admin.server_files import unusable
@@ -58,14 +58,25 @@ def checkup(settings: Settings) -> list[Check]:
             ),
         ]
     checks.append(Check("database", passed=True, seen=f"{status.shown}, schema {status.before}"))
-    with at_desk(settings) as desk, desk.db.read() as conn:
-        rows = store_registry.load(conn)
+    with at_desk(settings) as desk:
+        checks += _older(desk)
+        with desk.db.read() as conn:
+            rows = store_registry.load(conn)
     checks.append(_guarded("signing keys", lambda one: _keys(one, rows), settings))
     checks.append(_trust(rows))
     checks += _denied(rows)
     checks += _lists(rows)
     checks.append(_resource(settings, rows))
     return checks
+
+
+def _older(desk: Desk) -> list[Check]:
+    """A complaint where the database is an older copy of itself, on which no server starts."""
+    try:
+        seen.require_not_older(desk.settings, desk.db)
+    except Problem as error:
+        return [_of_error("database", error)]
+    return []
 
 
 def _guarded(name: str, look: Callable[[Settings], Check], settings: Settings) -> Check:

@@ -124,6 +124,11 @@ def test_an_older_copy_is_noticed_and_forgets_nothing(tmp_path: Path) -> None:
     assert "db restored" in told["do_this"]
     assert refused(home, "serve", "--port", "0", "--mtls-port", "0", code=3) == told
 
+    checked = call(home, "config", "check")
+    assert checked.code == 1
+    assert "✘ database: registry version" in checked.out
+    assert "certbound db restored" in checked.out
+
     taken = done(home, "db", "restored")
     assert (taken["tokens_revoked"], taken["signing_keys_replaced"]) == (1, 2)
     refused(home, "db", "restored")

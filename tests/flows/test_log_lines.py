@@ -1,6 +1,7 @@
 """The log as programs read it: with ``log_format = "json"`` each line is one object."""
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,21 @@ import pytest
 
 from tests.kit.crew import eventually
 from tests.kit.running import running
+
+
+def test_a_certificate_that_is_exchanged_or_not_is_told(tmp_path: Path) -> None:
+    """What TLS has to say is in the same log, in the same form, at its level."""
+    with running(tmp_path, log_format="json") as server:
+        file = tmp_path / "certs" / "server.crt"
+        good = file.read_bytes()
+        file.write_bytes(b"none")
+        eventually(lambda: "the old one stays" in server.log, lambda: server.log)
+        file.write_bytes(good)
+        server.process.send_signal(signal.SIGHUP)
+        eventually(lambda: "was read anew" in server.log, lambda: server.log)
+        told = [json.loads(line) for line in server.log.splitlines() if "tls.said" in line]
+    assert [line["level"] for line in told][:1] == ["error"]
+    assert told[-1]["level"] == "info"
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

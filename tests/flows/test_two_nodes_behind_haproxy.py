@@ -25,6 +25,7 @@ import pytest
 from app.jose import base64url
 from tests.kit import haproxy, tokens
 from tests.kit.asking import posting, token_of, told
+from tests.kit.crew import eventually
 from tests.kit.haproxy import Haproxy
 from tests.kit.postgres import PostgresServer
 from tests.kit.running import ROOT, Running, certbound, free_ports, running
@@ -226,3 +227,23 @@ def test_one_node_killed(database: PostgresServer, tmp_path: Path) -> None:
         assert active(there.front, given[0])
         assert not active(there.front, given[1])
         there.front.certbound("audit", "verify")  # exit code 1 where the chain has a gap
+
+
+def test_without_a_database_the_balancer_still_leads_to_an_answer(tmp_path: Path) -> None:
+    """503 and when to come back, and the key set, though no node is ready; then tokens again."""
+    database = PostgresServer()
+    database.start()
+    try:
+        with cluster(database, tmp_path) as there:
+            tokens.issued(tokens.ask_as(there.front, "bot"))
+            database.end(signal.SIGQUIT)
+            for server in ("main_nodes", "mtls_nodes"):
+                there.balancer.await_said(f"backend {server} has no server available")
+            answer = tokens.ask_as(there.front, "bot")
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+            with there.front.client(None) as client:
+                assert client.get(f"{there.front.issuer}/jwks").json()["keys"]
+            database.start()
+            eventually(lambda: tokens.ask_as(there.front, "bot").status_code == 200)
+    finally:
+        database.stop()

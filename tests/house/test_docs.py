@@ -79,6 +79,14 @@ NOT_RUN = {
     ): "systemd is no part of a test machine; the page says so",
     (
         "docs/deploy.md",
+        'certbound() { systemd-run --quiet --wait --pipe --collect --uid=certbound --property=EnvironmentFile=-/etc/certbound/environment --setenv=CERTBOUND_HOME=/var/lib/certbound /opt/certbound/.venv/bin/certbound "$@"; }',
+    ): "systemd is no part of a test machine; the page says so",
+    (
+        "docs/deploy.md",
+        'certbound db backup "/var/lib/certbound/before-$(date +%F).db"',
+    ): "systemd is no part of a test machine; the page says so",
+    (
+        "docs/deploy.md",
         "kubectl create secret generic certbound --from-file=database-url=database-url --from-literal=sealing-key=\"$(openssl rand -base64 32 | tr '+/' '-_' | tr -d '=')\"",
     ): "no cluster is at hand; the page says so",
     ("docs/production.md", "scrape_configs:"): "needs Prometheus; tests/ops compares the names",
