@@ -21,6 +21,8 @@ def add_entry(page: Page, row: AuditRow) -> None:
         words.append(str(details.pop("kid", "")))
     if row.decision == "refused":
         words.insert(0, str(body.get("error", "")))
+    if "count" in body:
+        words.append(f"{body['count']} times")
     line = {"issued": page.ok, "refused": page.bad}.get(row.decision, page.fact)
     line(
         f"{clock.iso(row.at_ms // 1000)} {row.event}",
@@ -29,6 +31,8 @@ def add_entry(page: Page, row: AuditRow) -> None:
         bound_to=str(body.get("bound_to", "")),
         verdict=str(body.get("verdict", "")),
         told_by=str(body.get("reporter", "")),
+        first=_date(body.get("first_at")),
+        last=_date(body.get("last_at")),
         resource=row.resource or "",
         scope=str(body.get("scope", "")),
         jti=row.jti or "",
@@ -36,6 +40,10 @@ def add_entry(page: Page, row: AuditRow) -> None:
         by=str(body.get("actor", "")),
         details=_short(details),
     )
+
+
+def _date(value: object) -> str:
+    return clock.iso(value) if isinstance(value, int) else ""
 
 
 def _short(details: object) -> str:

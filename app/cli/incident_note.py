@@ -173,6 +173,8 @@ def _presented(found: Incident) -> tuple[tuple[str, str], ...]:
 
 def _seen(seen: Seen) -> str:
     certificate = f"certificate {seen.thumbprint}" if seen.thumbprint else "no certificate"
+    if seen.thumbprint is None and seen.verdict == "other_certificate":
+        certificate = "further certificates, too many to tell apart"
     subject = f" ({seen.subject})" if seen.subject else ""
     where = f", TLS ended at {seen.termination}" if seen.termination else ""
     return (

@@ -21,6 +21,7 @@ from app.clients.registry import Registry
 from app.counts import Counts, word
 from app.endpoints.gathering import Refusals
 from app.endpoints.often import RequestLimits
+from app.endpoints.sightings import Sightings
 from app.errors import (
     Examination,
     Finding,
@@ -45,7 +46,7 @@ from app.store.trust import TrustSetRow
 from app.telemetry import log
 from app.tls.admission import source_of
 from app.tls.peer import PeerCertificate
-from app.tokens.forward import Forwarded, Recorded
+from app.tokens.forward import Forwarded
 from app.tokens.genuine import OwnTokens
 from app.tokens.introspect import Presented
 from app.tokens.issue import Issuance
@@ -110,9 +111,8 @@ class Door:
     routes: tuple["Route", ...]
     """The table of endpoints, from which the metadata document is computed."""
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
-    recorded_holders: Recorded = field(default_factory=Recorded)
-    """Of `app.endpoints.forward_auth`."""
     refusals: Refusals = field(default_factory=Refusals)
+    sightings: Sightings = field(default_factory=Sightings)
     counts: Counts = field(default_factory=Counts)
     limits: RequestLimits = field(default_factory=RequestLimits)
 
