@@ -25,8 +25,10 @@ class Fold:
             return f"follows number {last.number}: those between are missing"
         if last is not None and following.previous != last.digest:
             return f"names another checkpoint {last.number} than the one that is here"
-        if last is None:
-            return None
+        return self.turned_back(following)
+
+    def turned_back(self, following: Checkpoint) -> str | None:
+        """Which stream `following` says has gone back, or forgets; None: none, however far ahead."""
         for writer, head in self.heads.items():
             if (found := following.streams.get(writer)) is not None:
                 if found.seq < head.seq:

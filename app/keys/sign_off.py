@@ -167,7 +167,9 @@ class SignOff:
                     raise TrailAltered("the whole checkpoint that others build on is missing")
                 return
             fold.take(self._read(whole))
-        elif not self._still_there(conn, fold.last):
+        elif (row := checkpoints.find(conn, fold.last.number)) is None:
+            self._go_on_from_cut(conn, fold.last)
+        elif checkpoints_of.digest_of(row.statement) != fold.last.digest:
             raise TrailAltered(f"checkpoint {fold.last.number} is not the one that was here before")
         while fold.last is not None and (
             rows := checkpoints.after(conn, fold.last.number, _AT_ONCE)
@@ -179,12 +181,15 @@ class SignOff:
                 fold.take(following)
         self._require_ours(conn)
 
-    def _still_there(self, conn: Transaction, seen: Checkpoint) -> bool:
-        row = checkpoints.find(conn, seen.number)
-        if row is not None:
-            return checkpoints_of.digest_of(row.statement) == seen.digest
-        cut = checkpoints.newest(conn, ("cut",))
-        return cut is not None and (self._read(cut).first or 0) > seen.number
+    def _go_on_from_cut(self, conn: Transaction, seen: Checkpoint) -> None:
+        """The checkpoint seen last is gone: a cut must say so, and forget no stream that it signed."""
+        row = checkpoints.newest(conn, ("cut",))
+        cut = self._read(row) if row is not None else None
+        if cut is None or (cut.first or 0) <= seen.number:
+            raise TrailAltered(f"checkpoint {seen.number} is not the one that was here before")
+        if objection := self._fold.turned_back(cut):
+            raise TrailAltered(f"checkpoint {cut.number} {objection}")
+        self._fold.take(cut)
 
     def _require_ours(self, conn: Transaction) -> None:
         """The last checkpoint was signed by a key that the sealing key sealed."""
