@@ -71,6 +71,9 @@ def ocsf(row: AuditRow) -> str:
     }
     if row.reason is not None:
         event["status_detail"] = row.reason
+    if "count" in body:
+        event["count"] = body["count"]
+        event["start_time"], event["end_time"] = _span_ms(body)
     return _json(event | (_entity(row, body) if acted else _authentication(row, body)))
 
 
@@ -141,6 +144,9 @@ def cef(row: AuditRow) -> str:
         ("suser", body.get("actor")),
         ("request", body.get("resource")),
     ]
+    if "count" in body:
+        first, last = _span_ms(body)
+        pairs += [("cnt", body["count"]), ("start", first), ("end", last)]
     texts = (
         ("x5t#S256", certificate.get("thumbprint")),
         ("certificate subject", certificate.get("subject")),
@@ -156,6 +162,11 @@ def cef(row: AuditRow) -> str:
         f"{name}={_escaped(str(value), '=')}" for name, value in pairs if value is not None
     )
     return f"CEF:0|{'|'.join(_escaped(part, '|') for part in (*head, severity))}|{told}"
+
+
+def _span_ms(body: dict[str, Any]) -> tuple[int, int]:
+    """First and last of those that an entry counts."""
+    return body["first_at"] * 1000, body["last_at"] * 1000
 
 
 def _escaped(text: str, mark: str) -> str:

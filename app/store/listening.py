@@ -20,6 +20,8 @@ _PAUSE = 1.0
 """Seconds between tries to connect."""
 _LOOK = 0.5
 """Seconds after which `close` is noticed at the latest."""
+_GATHER = 0.02
+"""Seconds in which notices are one notice: every account of the database may send them."""
 
 
 class Listening:
@@ -65,4 +67,6 @@ class Listening:
             self._changed()  # first of all: what came before we listened
             while not self._closing.is_set():
                 if list(driver.notifies(timeout=_LOOK, stop_after=1)):
+                    self._closing.wait(_GATHER)
+                    list(driver.notifies(timeout=0))
                     break
