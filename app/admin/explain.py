@@ -1,6 +1,5 @@
 """From the reference that a refused client quotes to what was decided and why."""
 
-import json
 import re
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,6 +11,7 @@ from app.clients.model import Client, from_rows
 from app.jose.strict_json import parse_object
 from app.store import audit, clients, credentials
 from app.store.audit import AuditRow, Wanted
+from app.store.told import told
 
 _MAX_ANSWER = 4096
 """Octets of a pasted answer; ours have some 200."""
@@ -92,7 +92,8 @@ def together(desk: Desk, row: AuditRow) -> Together | None:
         wanted = Wanted(event=PresentationsCounted.name, since_ms=row.at_ms, jti=row.jti)
     wanted = replace(wanted, words=(f'"given_ref":"{row.ref}"',))
     with desk.db.read() as conn:
-        found = [body_of(each) for each in audit.search(conn, wanted, count=_MOST_COUNTS)]
+        counted = [body_of(each) for each in audit.search(conn, wanted, count=_MOST_COUNTS)]
+    found = [each for each in counted if {"count", "first_at", "last_at"} <= each.keys()]
     if not found:
         return Together(alike)
     count, first_at = sum(each["count"] for each in found), found[0]["first_at"]
@@ -103,5 +104,4 @@ def together(desk: Desk, row: AuditRow) -> Together | None:
 
 def body_of(row: AuditRow) -> dict[str, Any]:
     """The entry as it was recorded."""
-    body: dict[str, Any] = json.loads(row.body)
-    return body
+    return told(row.body)

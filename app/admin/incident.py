@@ -5,7 +5,6 @@ key of which certificate, where, and what was decided. It says nothing of intent
 nothing of presentations that no resource or proxy reported.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -20,6 +19,7 @@ from app.store import denied, tokens, uses
 from app.store.audit import AuditRow, Wanted
 from app.store.denied import DeniedRow, issuer_serial
 from app.store.tokens import Outstanding, TokenRow
+from app.store.told import told
 from app.store.uses import UseRow
 
 MOST = 10_000
@@ -292,5 +292,4 @@ def _add_acts(desk: Desk, found: Incident, rows: Iterable[AuditRow]) -> None:
 
 
 def _body(row: AuditRow) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(row.body)
-    return found
+    return told(row.body)

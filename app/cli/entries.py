@@ -1,18 +1,17 @@
 """Audit entries as lines and members."""
 
-import json
-
 from app import clock
 from app.admin.audit_spelling import members
 from app.cli.page import Page
 from app.store.audit import AuditRow
+from app.store.told import UNREADABLE, told
 
 __all__ = ["add_entry", "members"]
 
 
 def add_entry(page: Page, row: AuditRow) -> None:
     """One entry, as a line of `page`."""
-    body = json.loads(row.body)
+    body = told(row.body)
     certificate = body.get("certificate") or {}
     details = body.get("details")
     words = [row.client_id or "", f"({row.reason})" if row.reason else ""]
@@ -39,6 +38,7 @@ def add_entry(page: Page, row: AuditRow) -> None:
         ref=row.ref or "",
         by=str(body.get("actor", "")),
         details=_short(details),
+        damaged="certbound audit verify" if UNREADABLE in body else "",
     )
 
 

@@ -210,7 +210,7 @@ def _touched(found: Incident) -> tuple[tuple[str, str], ...]:
 
 
 def _began_ms(found: Incident) -> int | None:
-    if found.jti is not None and found.issued:
+    if found.jti is not None and "issued_at" in found.issued:
         return int(found.issued["issued_at"]) * 1000
     return found.first_token_ms
 

@@ -14,7 +14,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, func, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    CursorResult,
+    RowMapping,
+    Select,
+    func,
+    select,
+    tuple_,
+)
 
 from app.audit import AnchorRemoved, CertificateDenied, Event, TrustRemoved, canonical
 from app.clock import now_ms
@@ -27,6 +36,11 @@ ADMIN = "admin"
 _INDEXED = 255
 """Longest value copied into a column beside the body: PostgreSQL's index rows end at 2,704 bytes,
 and what a refused client sent must not fail the batch it shares with others."""
+
+
+_LAST_MS = 253_402_300_799_999
+"""The end of the year 9999."""
+_WORDS = ("event", "decision", "reason", "ref", "client_id", "thumbprint", "jti", "resource")
 
 
 class Entry(NamedTuple):
@@ -153,8 +167,10 @@ def tail(conn: Connection, count: int) -> Sequence[AuditRow]:
 
 
 def newest_at(conn: Connection) -> int:
-    """The latest time of any entry, milliseconds; 0 where there is none."""
-    return int(conn.execute(select(func.max(audit.c.at_ms))).scalar_one() or 0)
+    """The latest time of any entry, milliseconds; 0 where there is none. Damaged ones do not count."""
+    # Text, which SQLite takes for a number, is greater than every number there.
+    query = select(func.max(audit.c.at_ms)).where(audit.c.at_ms <= _LAST_MS)
+    return int(conn.execute(query).scalar_one() or 0)
 
 
 def find_ref(conn: Connection, ref: str) -> AuditRow | None:
@@ -253,7 +269,40 @@ def following(
 
 
 def _rows(conn: Connection, query: Select[Any]) -> list[AuditRow]:
-    return [AuditRow(**row) for row in conn.execute(query).mappings()]
+    return rows_of(conn.execute(query))
+
+
+def rows_of(found: CursorResult[Any]) -> list[AuditRow]:
+    """Entries of the declared types, whatever SQLite, which takes any, was given in their place."""
+    return [AuditRow(**(row if _is_typed(row) else _typed(row))) for row in found.mappings()]
+
+
+def _is_typed(row: RowMapping) -> bool:
+    return (
+        type(row["body"]) is str
+        and type(row["at_ms"]) is int
+        and type(row["prev"]) is bytes
+        and type(row["hash"]) is bytes
+        and not any(type(row[name]) is bytes for name in _WORDS)
+    )
+
+
+def _typed(row: RowMapping) -> dict[str, Any]:
+    """What was not of its type is not what was hashed; here it is only to be shown."""
+    found = dict(row)
+    for name in (*_WORDS, "body"):
+        if found[name] is not None:
+            found[name] = _text(found[name])
+    for name in ("prev", "hash"):
+        if type(found[name]) is not bytes:
+            found[name] = str(found[name]).encode("utf-8", "backslashreplace")
+    if type(found["at_ms"]) is not int:
+        found["at_ms"] = 0
+    return found
+
+
+def _text(value: object) -> str:
+    return value.decode("utf-8", "backslashreplace") if type(value) is bytes else str(value)
 
 
 def _copy(value: str | None) -> str | None:
