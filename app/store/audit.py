@@ -18,7 +18,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     CursorResult,
-    RowMapping,
     Select,
     func,
     select,
@@ -29,6 +28,7 @@ from app.audit import AnchorRemoved, CertificateDenied, Event, TrustRemoved, can
 from app.clock import now_ms
 from app.store.engine import insert_rows, lock_admin_stream
 from app.store.tables import audit
+from app.store.told import typed
 
 ADMIN = "admin"
 """The one stream of operators' acts, shared by all processes and nodes."""
@@ -40,7 +40,6 @@ and what a refused client sent must not fail the batch it shares with others."""
 
 _LAST_MS = 253_402_300_799_999
 """The end of the year 9999."""
-_WORDS = ("event", "decision", "reason", "ref", "client_id", "thumbprint", "jti", "resource")
 
 
 class Entry(NamedTuple):
@@ -274,35 +273,7 @@ def _rows(conn: Connection, query: Select[Any]) -> list[AuditRow]:
 
 def rows_of(found: CursorResult[Any]) -> list[AuditRow]:
     """Entries of the declared types, whatever SQLite, which takes any, was given in their place."""
-    return [AuditRow(**(row if _is_typed(row) else _typed(row))) for row in found.mappings()]
-
-
-def _is_typed(row: RowMapping) -> bool:
-    return (
-        type(row["body"]) is str
-        and type(row["at_ms"]) is int
-        and type(row["prev"]) is bytes
-        and type(row["hash"]) is bytes
-        and not any(type(row[name]) is bytes for name in _WORDS)
-    )
-
-
-def _typed(row: RowMapping) -> dict[str, Any]:
-    """What was not of its type is not what was hashed; here it is only to be shown."""
-    found = dict(row)
-    for name in (*_WORDS, "body"):
-        if found[name] is not None:
-            found[name] = _text(found[name])
-    for name in ("prev", "hash"):
-        if type(found[name]) is not bytes:
-            found[name] = str(found[name]).encode("utf-8", "backslashreplace")
-    if type(found["at_ms"]) is not int:
-        found["at_ms"] = 0
-    return found
-
-
-def _text(value: object) -> str:
-    return value.decode("utf-8", "backslashreplace") if type(value) is bytes else str(value)
+    return [AuditRow(**typed(row)) for row in found.mappings()]
 
 
 def _copy(value: str | None) -> str | None:

@@ -8,9 +8,12 @@ anything: another release may have written them.
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
+
+from sqlalchemy import RowMapping
 
 UNREADABLE = "unreadable"
+_WORDS = ("event", "decision", "reason", "ref", "client_id", "thumbprint", "jti", "resource")
 _NUMBERS = "schema status count first_at last_at issued_at expires_at"
 _TEXTS = (
     "event decision reason ref client_id jti resource endpoint error method reporter verdict"
@@ -50,3 +53,36 @@ def _is_ours(body: Mapping[str, Any]) -> bool:
 
 def _fits(members: Mapping[str, Any], types: Mapping[str, type]) -> bool:
     return all(name not in types or type(v) is types[name] for name, v in members.items())
+
+
+def _is_typed(row: RowMapping) -> bool:
+    return (
+        type(row["body"]) is str
+        and type(row["at_ms"]) is int
+        and type(row["prev"]) is bytes
+        and type(row["hash"]) is bytes
+        and not any(type(row[name]) is bytes for name in _WORDS)
+    )
+
+
+def typed(row: RowMapping) -> Mapping[str, Any]:
+    """The columns of an entry, of their types: SQLite may have been given anything in their place.
+
+    What was not of its type is not what was hashed; here it is only to be shown.
+    """
+    if _is_typed(row):
+        return cast("Mapping[str, Any]", row)
+    found = dict(row)
+    for name in (*_WORDS, "body"):
+        if found[name] is not None:
+            found[name] = _text(found[name])
+    for name in ("prev", "hash"):
+        if type(found[name]) is not bytes:
+            found[name] = str(found[name]).encode("utf-8", "backslashreplace")
+    if type(found["at_ms"]) is not int:
+        found["at_ms"] = 0
+    return found
+
+
+def _text(value: object) -> str:
+    return value.decode("utf-8", "backslashreplace") if type(value) is bytes else str(value)
