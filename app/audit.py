@@ -205,6 +205,27 @@ class TokenPresented(Event):
     """The confirmation method in the token: ``x5t#S256``."""
     bound_to: str
     """The thumbprint the token is bound to."""
+    alike: tuple[str, ...] | None = None
+    """The next ones that are alike in these members are counted; they share this reference."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PresentationsCounted(TokenPresented):
+    """How often a token was presented alike, besides those that have an entry of their own.
+
+    Without `certificate` where `alike` does not name it: it came with many others.
+    """
+
+    name: ClassVar[str] = "presentations.counted"
+
+    given_ref: str | None = None
+    """The reference they got: that of an entry ``token.presented``."""
+    count: int
+    """How many."""
+    first_at: int
+    """When the first of them came."""
+    last_at: int
+    """When the last did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

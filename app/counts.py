@@ -101,6 +101,12 @@ class Counts:
             ["recorded"],
             own,
         )
+        self._presentations = _Tally(
+            "certbound_audit_presentations",
+            "Verdicts on tokens by how the audit has them, as refusals.",
+            ["recorded"],
+            own,
+        )
         self._lists = Counter(
             "certbound_status_lists_signed",
             "Status lists that were built and signed.",
@@ -149,6 +155,10 @@ class Counts:
     def refusal(self, recorded: Recorded) -> None:
         """One refusal went into the audit. Any thread, one at a time: `Refusals` has a lock."""
         self._refusals.count(recorded)
+
+    def presentation(self, recorded: Recorded) -> None:
+        """One verdict on a token went into the audit."""
+        self._presentations.count(recorded)
 
     def batch(self, size: int, seconds: float) -> None:
         """The journal ended one transaction. Any thread."""

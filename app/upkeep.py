@@ -79,7 +79,7 @@ class Upkeep:
             _every(REFRESH_INTERVAL, "registry refresh", self._refresh),
             _every(UPKEEP_INTERVAL, "upkeep", partial(asyncio.to_thread, self._round)),
             _every(FETCH_INTERVAL, "CRL fetch", self._fetch_crls),
-            _every(COUNT_INTERVAL, "refusals", self._count_refusals),
+            _every(COUNT_INTERVAL, "counting", self._record_counts),
             _every(LOOK_INTERVAL, "bundle refresh", self.bundles.refresh_once),
             _every(MARK_INTERVAL, "mark", partial(asyncio.to_thread, self._mark)),
         ]
@@ -88,6 +88,7 @@ class Upkeep:
         """Record what was only counted, and end what is being fetched."""
         try:
             await self.door.refusals.record(self.door.journal, all_of_them=True)
+            await self.door.sightings.record(self.door.journal, all_of_them=True)
         except StoreUnavailable as error:
             log().error("audit.uncounted", cause=str(error))
         self.door.revocation.close()
@@ -121,8 +122,9 @@ class Upkeep:
     async def _fetch_crls(self) -> None:
         await self.crl_fetcher.round(self.door.snapshots.current.asked_about("crl"))
 
-    async def _count_refusals(self) -> None:
+    async def _record_counts(self) -> None:
         await self.door.refusals.record(self.door.journal)
+        await self.door.sightings.record(self.door.journal)
 
     def sign_off_last(self) -> None:
         """Sign what was recorded last; for the end, when the journal has written all it had."""

@@ -4,13 +4,13 @@ Guarantees the last entries that match every given member. Serial numbers stand 
 so a search for one reads them all: dates bound it.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from app.admin.desk import Desk
 from app.store import audit
 from app.store.audit import AuditRow, Wanted
+from app.store.told import told
 
 _SLICE = 200_000
 """Entries per query where the index answers: some 20 ms."""
@@ -63,5 +63,5 @@ def _has_serial(row: AuditRow, serial: str | None) -> bool:
     """Asked again of the body as it is read: the database looked for a piece of text only."""
     if serial is None:
         return True
-    certificate = json.loads(row.body).get("certificate")
+    certificate = told(row.body).get("certificate")
     return isinstance(certificate, dict) and certificate.get("serial") == serial

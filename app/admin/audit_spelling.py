@@ -15,6 +15,7 @@ from typing import Any
 
 from app import clock
 from app.store.audit import AuditRow
+from app.store.told import told
 
 VERSION = 1
 """Of our own form; raised when a member changes its meaning."""
@@ -40,7 +41,7 @@ def members(row: AuditRow) -> dict[str, Any]:
         "seq": row.seq,
         "at_ms": row.at_ms,
         "at": clock.iso(row.at_ms // 1000),
-        "body": json.loads(row.body),
+        "body": told(row.body),
         "prev": row.prev.hex(),
         "hash": row.hash.hex(),
     }
@@ -48,7 +49,7 @@ def members(row: AuditRow) -> dict[str, Any]:
 
 def ocsf(row: AuditRow) -> str:
     """One OCSF event; what has no place in its class is in `unmapped`, complete."""
-    body = json.loads(row.body)
+    body = told(row.body)
     acted = "actor" in body
     kind = ENTITY_MANAGEMENT if acted else AUTHENTICATION
     activity = _activity(row.event, acted=acted)
@@ -71,6 +72,9 @@ def ocsf(row: AuditRow) -> str:
     }
     if row.reason is not None:
         event["status_detail"] = row.reason
+    if {"count", "first_at", "last_at"} <= body.keys():
+        event["count"] = body["count"]
+        event["start_time"], event["end_time"] = _span_ms(body)
     return _json(event | (_entity(row, body) if acted else _authentication(row, body)))
 
 
@@ -110,7 +114,10 @@ def _certificate(evidence: dict[str, Any]) -> dict[str, Any]:
 
 
 def _hex(thumbprint: str) -> str:
-    return base64.urlsafe_b64decode(thumbprint + "=" * (-len(thumbprint) % 4)).hex()
+    try:
+        return base64.urlsafe_b64decode(thumbprint + "=" * (-len(thumbprint) % 4)).hex()
+    except ValueError:  # somebody damaged the entry
+        return thumbprint
 
 
 def _entity(row: AuditRow, body: dict[str, Any]) -> dict[str, Any]:
@@ -127,7 +134,7 @@ def _entity(row: AuditRow, body: dict[str, Any]) -> dict[str, Any]:
 
 def cef(row: AuditRow) -> str:
     """One CEF line: seven fields between bars, then what is known as pairs."""
-    body = json.loads(row.body)
+    body = told(row.body)
     certificate = body.get("certificate") or {}
     head = ("certbound", "certbound", _release(), row.event, row.event.replace(".", " "))
     severity = str(_severity(row, body)[1])
@@ -141,6 +148,9 @@ def cef(row: AuditRow) -> str:
         ("suser", body.get("actor")),
         ("request", body.get("resource")),
     ]
+    if {"count", "first_at", "last_at"} <= body.keys():
+        first, last = _span_ms(body)
+        pairs += [("cnt", body["count"]), ("start", first), ("end", last)]
     texts = (
         ("x5t#S256", certificate.get("thumbprint")),
         ("certificate subject", certificate.get("subject")),
@@ -152,10 +162,15 @@ def cef(row: AuditRow) -> str:
     for number, (label, value) in enumerate(texts, 1):
         if value is not None:
             pairs += [(f"cs{number}Label", label), (f"cs{number}", value)]
-    told = " ".join(
+    extension = " ".join(
         f"{name}={_escaped(str(value), '=')}" for name, value in pairs if value is not None
     )
-    return f"CEF:0|{'|'.join(_escaped(part, '|') for part in (*head, severity))}|{told}"
+    return f"CEF:0|{'|'.join(_escaped(part, '|') for part in (*head, severity))}|{extension}"
+
+
+def _span_ms(body: dict[str, Any]) -> tuple[int, int]:
+    """First and last of those that an entry counts."""
+    return body["first_at"] * 1000, body["last_at"] * 1000
 
 
 def _escaped(text: str, mark: str) -> str:

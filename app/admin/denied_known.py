@@ -5,7 +5,6 @@ Here a CA that clients send along is known by the name that the audit noted when
 only the CA that issued the certificate itself is looked for.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from app.store import audit, denied, trust
 from app.store.credentials import CredentialRow
 from app.store.denied import Denied, issuer_serial
 from app.store.engine import Transaction
+from app.store.told import told
 from app.store.trust import TrustAnchorRow, TrustSetRow
 from app.store.uses import UseRow
 
@@ -132,7 +132,7 @@ def _members(row: TrustSetRow, entries: Denied) -> list[str]:
 
 def _noted(text: str, entries: Denied) -> str | None:
     """The subject of the certificate that an audit entry denied, where it still is."""
-    body: Mapping[str, Mapping[str, object]] = json.loads(text)
+    body: Mapping[str, Mapping[str, object]] = told(text)
     details, certificate = body.get("details") or {}, body.get("certificate") or {}
     held: Mapping[object, frozenset[str]] = {
         "thumbprint": entries.thumbprints,
@@ -140,5 +140,5 @@ def _noted(text: str, entries: Denied) -> str | None:
         "issuer_serial": entries.issuer_serials,
     }
     subject = certificate.get("subject")
-    denied_still = details.get("value") in held.get(details.get("kind"), frozenset())
+    denied_still = str(details.get("value")) in held.get(str(details.get("kind")), frozenset())
     return subject if denied_still and isinstance(subject, str) and subject else None

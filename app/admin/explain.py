@@ -1,23 +1,25 @@
 """From the reference that a refused client quotes to what was decided and why."""
 
-import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from app.admin.desk import Desk
 from app.admin.problem import Problem
 from app.admin.token_revocation import require_no_token
-from app.audit import RequestsCounted, RequestsRefused
+from app.audit import PresentationsCounted, RequestsCounted, RequestsRefused, TokenPresented
 from app.clients.model import Client, from_rows
 from app.jose.strict_json import parse_object
 from app.store import audit, clients, credentials
 from app.store.audit import AuditRow, Wanted
+from app.store.told import told
 
 _MAX_ANSWER = 4096
 """Octets of a pasted answer; ours have some 200."""
 _COUNTED_WITHIN_MS = 3_600_000
 """A group of refusals is counted for a quarter of an hour; a database may be away for as long."""
+_MOST_COUNTS = 1_000
+"""Of one reference: one in a minute for most of a day, and tokens seldom live as long."""
 REF = re.compile(r"[0-9a-z]{8,64}")
 """The shape of an `error_ref`; our own have 16 characters."""
 
@@ -71,7 +73,7 @@ def client_of(desk: Desk, row: AuditRow) -> Client | None:
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """Refusals that got one reference. `count` is None while they are still being counted."""
+    """Refusals that got one reference. `count` is None while none of them is counted."""
 
     alike: tuple[str, ...]
     count: int | None = None
@@ -82,24 +84,26 @@ class Together:
 def together(desk: Desk, row: AuditRow) -> Together | None:
     """Whether this entry stands for many refusals, and how many; None: for one."""
     body = body_of(row)
-    if row.event != RequestsRefused.name or row.ref is None:
+    alike = tuple(map(str, body.get("alike") or ()))
+    if row.ref is None or not alike:
         return None
-    alike = tuple(map(str, body.get("alike", ())))
-    wanted = Wanted(
-        event=RequestsCounted.name,
-        since_ms=row.at_ms,
-        until_ms=row.at_ms + _COUNTED_WITHIN_MS,
-        words=(f'"given_ref":"{row.ref}"',),
-    )
+    if row.event == RequestsRefused.name:
+        until_ms = row.at_ms + _COUNTED_WITHIN_MS
+        wanted = Wanted(event=RequestsCounted.name, since_ms=row.at_ms, until_ms=until_ms)
+    else:
+        wanted = Wanted(event=PresentationsCounted.name, since_ms=row.at_ms, jti=row.jti)
+    wanted = replace(wanted, words=(f'"given_ref":"{row.ref}"',))
     with desk.db.read() as conn:
-        found = audit.search(conn, wanted, count=1)
+        counted = [body_of(each) for each in audit.search(conn, wanted, count=_MOST_COUNTS)]
+    found = [each for each in counted if {"count", "first_at", "last_at"} <= each.keys()]
     if not found:
         return Together(alike)
-    counted = body_of(found[0])
-    return Together(alike, counted["count"], counted["first_at"], counted["last_at"])
+    count, first_at = sum(each["count"] for each in found), found[0]["first_at"]
+    if row.event == TokenPresented.name:  # its own is not among the counted
+        count, first_at = count + 1, row.at_ms // 1000
+    return Together(alike, count, first_at, found[-1]["last_at"])
 
 
 def body_of(row: AuditRow) -> dict[str, Any]:
     """The entry as it was recorded."""
-    body: dict[str, Any] = json.loads(row.body)
-    return body
+    return told(row.body)

@@ -5,9 +5,8 @@ key of which certificate, where, and what was decided. It says nothing of intent
 nothing of presentations that no resource or proxy reported.
 """
 
-import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app import clock
@@ -16,15 +15,18 @@ from app.admin.desk import Desk
 from app.admin.problem import Problem
 from app.admin.thumbprints import thumbprint_of
 from app.admin.token_revocation import require_no_token
+from app.audit import PresentationsCounted, TokenPresented
 from app.store import denied, tokens, uses
 from app.store.audit import AuditRow, Wanted
 from app.store.denied import DeniedRow, issuer_serial
 from app.store.tokens import Outstanding, TokenRow
+from app.store.told import told
 from app.store.uses import UseRow
 
 MOST = 10_000
 """Entries of one kind that are read; `Incident.more` says where there are more."""
 _JTI_LENGTH = (1, 255)
+PRESENTED = (TokenPresented.name, PresentationsCounted.name)
 
 
 @dataclass(slots=True)
@@ -131,9 +133,7 @@ def _of_token(desk: Desk, jti: str) -> Incident | None:
     thumbprint = issued[0].thumbprint if issued else record.thumbprint if record else None
     found = Incident(jti, thumbprint or "", body, record)
     _add_certificate(desk, found)
-    presented = search(desk, Wanted(jti=jti, event="token.presented"), MOST)
-    found.presented = _gathered(presented.rows)
-    found.more |= presented.more
+    _add_presented(desk, found, Wanted(jti=jti))
     _add_acts(desk, found, _revocations(desk, found))
     return found
 
@@ -149,14 +149,23 @@ def _of_certificate(desk: Desk, text: str, progress: Progress) -> Incident | Non
         return None
     words = (f'"bound_to":"{thumbprint}"',)
     since = found.first_token_ms
-    wanted = Wanted(event="token.presented", words=words, since_ms=since)
     if since is not None:
-        presented = search(desk, wanted, MOST, progress=progress)
-        found.presented = _gathered(presented.rows)
-        found.more |= presented.more
+        _add_presented(desk, found, Wanted(words=words, since_ms=since), progress)
     by_certificate = search(desk, Wanted(thumbprint=thumbprint, event="tokens.revoked"), MOST)
     _add_acts(desk, found, by_certificate.rows)
     return found
+
+
+def _add_presented(
+    desk: Desk, found: Incident, wanted: Wanted, progress: Progress = lambda _seen: None
+) -> None:
+    """Presentations as wanted: those with an entry each, and those that were counted."""
+    rows: list[AuditRow] = []
+    for event in PRESENTED:
+        part = search(desk, replace(wanted, event=event), MOST, progress=progress)
+        rows += part.rows
+        found.more |= part.more
+    found.presented = _gathered(rows)
 
 
 def _add_certificate(desk: Desk, found: Incident) -> None:
@@ -180,7 +189,7 @@ def _add_certificate(desk: Desk, found: Incident) -> None:
     _add_use(found)
     presented = []
     for row in refused.rows:
-        if row.event == "token.presented":
+        if row.event in PRESENTED:
             presented.append(row)
             continue
         count = _body(row).get("count", 2) - 1 if row.event == "requests.counted" else 1
@@ -226,12 +235,23 @@ def _gathered(rows: Iterable[AuditRow]) -> list[Seen]:
                 certificate.get("subject"),
                 str(body.get("reporter")),
                 certificate.get("termination"),
-                first_ms=row.at_ms,
+                first_ms=_first_ms(row, body),
             ),
         )
-        seen.count += 1
-        seen.last_ms = row.at_ms
+        seen.count += body.get("count", 1)
+        seen.first_ms = min(seen.first_ms, _first_ms(row, body))
+        seen.last_ms = max(seen.last_ms, _last_ms(row, body))
+        if seen.subject is None:
+            seen.subject = certificate.get("subject")
     return sorted(found.values(), key=lambda seen: seen.first_ms)
+
+
+def _first_ms(row: AuditRow, body: dict[str, Any]) -> int:
+    return body["first_at"] * 1000 if "first_at" in body else row.at_ms
+
+
+def _last_ms(row: AuditRow, body: dict[str, Any]) -> int:
+    return body["last_at"] * 1000 if "last_at" in body else row.at_ms
 
 
 def _revocations(desk: Desk, found: Incident) -> list[AuditRow]:
@@ -274,5 +294,4 @@ def _add_acts(desk: Desk, found: Incident, rows: Iterable[AuditRow]) -> None:
 
 
 def _body(row: AuditRow) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(row.body)
-    return found
+    return told(row.body)

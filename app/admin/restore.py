@@ -2,12 +2,14 @@
 
 Guarantees, in one transaction: every token on record is revoked, every signing key is withdrawn
 and new ones are published, so that tokens which the copy does not know fail too; the registry's
-version is above all that was seen, so that no process keeps what it knew. Audited.
+version is above all that was seen, so that no process keeps what it knew. Audited; and a checkpoint
+signed by the new key follows those that the old ones signed, so that the audit verifies as before.
 
 Not here, because nothing knows it: certificates denied, clients disabled and trust taken away after
 the copy was made. The operator does that again; the page says from when on.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from app import clock
@@ -17,6 +19,7 @@ from app.admin.problem import Problem
 from app.audit import DatabaseRestored
 from app.keys import rotate
 from app.keys.seal import SealingKey
+from app.keys.sign_off import SignOff, TrailAltered
 from app.store import audit, registry, signing_keys, tokens
 
 
@@ -52,7 +55,11 @@ def restored(desk: Desk) -> Restored:
             action="Nothing is to be done: certbound serve",
         )
     sealing_key = SealingKey.load(settings)
+    sign_off = SignOff(db, sealing_key, settings.issuer, desk.actor)
     with registry.change(db) as conn:
+        # A damaged audit, or one without checkpoints, stops nothing: verify tells of it.
+        with suppress(TrailAltered):
+            sign_off.look(conn)
         keys = signing_keys.listed(conn)
         for key in keys:
             sealing_key.require_fit(key.kid, key.sealed)
@@ -64,5 +71,7 @@ def restored(desk: Desk) -> Restored:
         details = {"tokens": revoked, "signing_keys": len(keys), "lost": lost}
         audit.append_admin(conn, DatabaseRestored(actor=desk.actor, details=details))
     rotate.ensure_keys(db, sealing_key, settings.signing_algorithm, now, actor=desk.actor)
+    with suppress(TrailAltered):
+        sign_off.write(now)
     seen.replace(settings.home, seen.of(db))
     return Restored(revoked, len(keys), found.audit // 1000, before.audit // 1000)

@@ -5,7 +5,6 @@ and by the CAs that the audit says were taken away: an anchor that a bundle drop
 neither is what a responder says. Registered certificates are not looked at: no CA is asked about them.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Literal
@@ -15,6 +14,7 @@ from app.admin.desk import Desk
 from app.admin.still_used import stopped
 from app.store import audit, trust
 from app.store.clients import ClientRow
+from app.store.told import told
 from app.store.trust import TrustSetRow
 from app.store.uses import UseRow
 
@@ -74,9 +74,12 @@ def _taken(removals: Sequence[tuple[int, str]]) -> dict[tuple[str | None, str], 
     """When an anchor of this name was last taken from the trust set, by set and name."""
     found: dict[tuple[str | None, str], int] = {}
     for at_ms, body in removals:
-        details = json.loads(body).get("details") or {}
-        for text in (details.get("removed") or {}).values():
-            role, _, subject = text.partition(" ")
+        details = told(body).get("details") or {}
+        removed, trust_set = details.get("removed"), details.get("trust_set")
+        if not isinstance(removed, dict) or not isinstance(trust_set, str | None):
+            continue
+        for text in removed.values():
+            role, _, subject = str(text).partition(" ")
             if role == "anchor":
-                found[details.get("trust_set"), subject] = at_ms
+                found[trust_set, subject] = at_ms
     return found

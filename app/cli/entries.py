@@ -1,18 +1,17 @@
 """Audit entries as lines and members."""
 
-import json
-
 from app import clock
 from app.admin.audit_spelling import members
 from app.cli.page import Page
 from app.store.audit import AuditRow
+from app.store.told import UNREADABLE, told
 
 __all__ = ["add_entry", "members"]
 
 
 def add_entry(page: Page, row: AuditRow) -> None:
     """One entry, as a line of `page`."""
-    body = json.loads(row.body)
+    body = told(row.body)
     certificate = body.get("certificate") or {}
     details = body.get("details")
     words = [row.client_id or "", f"({row.reason})" if row.reason else ""]
@@ -21,6 +20,8 @@ def add_entry(page: Page, row: AuditRow) -> None:
         words.append(str(details.pop("kid", "")))
     if row.decision == "refused":
         words.insert(0, str(body.get("error", "")))
+    if "count" in body:
+        words.append(f"{body['count']} times")
     line = {"issued": page.ok, "refused": page.bad}.get(row.decision, page.fact)
     line(
         f"{clock.iso(row.at_ms // 1000)} {row.event}",
@@ -29,13 +30,20 @@ def add_entry(page: Page, row: AuditRow) -> None:
         bound_to=str(body.get("bound_to", "")),
         verdict=str(body.get("verdict", "")),
         told_by=str(body.get("reporter", "")),
+        first=_date(body.get("first_at")),
+        last=_date(body.get("last_at")),
         resource=row.resource or "",
         scope=str(body.get("scope", "")),
         jti=row.jti or "",
         ref=row.ref or "",
         by=str(body.get("actor", "")),
         details=_short(details),
+        damaged="certbound audit verify" if UNREADABLE in body else "",
     )
+
+
+def _date(value: object) -> str:
+    return clock.iso(value) if isinstance(value, int) else ""
 
 
 def _short(details: object) -> str:

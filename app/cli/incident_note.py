@@ -173,6 +173,8 @@ def _presented(found: Incident) -> tuple[tuple[str, str], ...]:
 
 def _seen(seen: Seen) -> str:
     certificate = f"certificate {seen.thumbprint}" if seen.thumbprint else "no certificate"
+    if seen.thumbprint is None and seen.verdict == "other_certificate":
+        certificate = "further certificates, too many to tell apart"
     subject = f" ({seen.subject})" if seen.subject else ""
     where = f", TLS ended at {seen.termination}" if seen.termination else ""
     return (
@@ -208,7 +210,7 @@ def _touched(found: Incident) -> tuple[tuple[str, str], ...]:
 
 
 def _began_ms(found: Incident) -> int | None:
-    if found.jti is not None and found.issued:
+    if found.jti is not None and "issued_at" in found.issued:
         return int(found.issued["issued_at"]) * 1000
     return found.first_token_ms
 

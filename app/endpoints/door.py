@@ -22,6 +22,7 @@ from app.counts import Counts, word
 from app.endpoints import traced
 from app.endpoints.gathering import Refusals
 from app.endpoints.often import RequestLimits
+from app.endpoints.sightings import Sightings
 from app.endpoints.unsaid import without_secrets
 from app.errors import (
     Examination,
@@ -47,7 +48,7 @@ from app.store.trust import TrustSetRow
 from app.telemetry import log
 from app.tls.admission import source_of
 from app.tls.peer import PeerCertificate
-from app.tokens.forward import Forwarded, Recorded
+from app.tokens.forward import Forwarded
 from app.tokens.genuine import OwnTokens
 from app.tokens.introspect import Presented
 from app.tokens.issue import Issuance
@@ -113,9 +114,8 @@ class Door:
     routes: tuple["Route", ...]
     """The table of endpoints, from which the metadata document is computed."""
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
-    recorded_holders: Recorded = field(default_factory=Recorded)
-    """Of `app.endpoints.forward_auth`."""
     refusals: Refusals = field(default_factory=Refusals)
+    sightings: Sightings = field(default_factory=Sightings)
     counts: Counts = field(default_factory=Counts)
     limits: RequestLimits = field(default_factory=RequestLimits)
     traces: Traces | None = None

@@ -2,15 +2,15 @@
 
 For nginx ``auth_request``, Envoy ``ext_authz`` over HTTP, and their like: 200 with who the holder
 is, 401, 403, or 400. Guarantees that a 200 is about a token which was good when it was asked, whose
-certificate a registered proxy saw on the connection the token came over. Every refused verdict is
-on disk before it is told; a holder is recorded once per token and proxy in each process.
+certificate a registered proxy saw on the connection the token came over. A refused verdict is on
+disk before it is told, or was counted with one that is (`app.endpoints.sightings`).
 
 This endpoint alone reads a query: ``resource``, one of those the proxy stands in front of, and
 ``scope``, what is needed there. They are the proxy's own words, never its client's.
 """
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -27,6 +27,7 @@ from app.endpoints.door import (
     refused,
 )
 from app.endpoints.forwarded import Peer, certificate_of, peer_of, proxy_in
+from app.endpoints.sightings import Mark
 from app.errors import (
     Examination,
     Finding,
@@ -84,17 +85,21 @@ async def forward_auth(door: Door, request: Request) -> Response:
     found = _judge(asked, sight, sight.registry)
     if found is None:
         return token_wanted()
-    if isinstance(found, Forwarded) and found.error is None:
-        key = (found.row.jti, found.event.reporter)
-        if key in door.recorded_holders:
-            return _welcome(found.row)
-    decision = await door.settle(PATH, lambda registry: _decide(asked, sight, registry))
+
+    decide = partial(_decide, asked, sight)
+
+    async def record(mark: Mark) -> Decision:
+        return await door.settle(PATH, lambda registry: mark(decide(registry)))
+
+    if isinstance(found, Forwarded):
+        decision = await door.sightings.settle(PATH, found, record)
+    else:
+        decision = await door.settle(PATH, decide)
     if isinstance(decision, Refusal):
         return answer_refusal(decision)
     if not isinstance(decision, Forwarded):
         raise TypeError(decision)
     if decision.error is None:
-        door.recorded_holders.add((decision.row.jti, decision.event.reporter))
         return _welcome(decision.row)
     return _refuse(decision, decision.error, asked)
 
@@ -260,8 +265,7 @@ def _welcome(row: TokenRow) -> Response:
 
 
 def _answer_verdict(path: str, error: OAuthError, event: TokenPresented) -> Response:
-    """The answer to a recorded verdict that refuses."""
-    log().info(
-        "request.refused", endpoint=path, error=error.error, reason=event.reason, ref=event.ref
-    )
+    """The answer to a recorded verdict that refuses. Of many alike no log line is written either."""
+    say = log().info if event.alike is None else log().debug
+    say("request.refused", endpoint=path, error=error.error, reason=event.reason, ref=event.ref)
     return render(error, ref=event.ref)

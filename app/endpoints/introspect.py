@@ -1,7 +1,8 @@
 """Introspection (RFC 7662), as JSON or as a signed JWT (RFC 9701).
 
 An answer without a certificate to judge changes nothing and is not written down. With one it is a
-decision about who may use the token, and is recorded before it is given, like every decision.
+decision about who may use the token, and is recorded before it is given, like every decision, or
+counted with those alike (`app.endpoints.sightings`).
 """
 
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from app.endpoints.asking import Asking, Judge
 from app.endpoints.consult import Sight, admit, consult
 from app.endpoints.door import Decision, Door, Refusal, answer_refusal
 from app.endpoints.observed import observed_in
+from app.endpoints.sightings import Mark
 from app.store.tokens import TokenRow
 from app.telemetry import log
 from app.tokens.genuine import Genuine
@@ -67,8 +69,13 @@ async def _members(door: Door, asked: Asking, seen: Sight) -> Mapping[str, Any] 
     issuer = door.issuer.identifier
     if observed is None:
         return active(issuer, row)
+
+    async def record(mark: Mark) -> Decision:
+        return await asking.settle(door, asked, partial(_presented, seen, row, observed, mark))
+
+    verdict = present(seen.caller, row, observed, seen.judge.now)
     try:
-        decision = await asking.settle(door, asked, partial(_presented, seen, row, observed))
+        decision = await door.sightings.settle(PATH, verdict, record)
     except _Withdrawn:
         return INACTIVE
     return decision.members(issuer, row) if isinstance(decision, Presented) else _refusal(decision)
@@ -107,12 +114,14 @@ class _Withdrawn(Exception):
     """The registry moved, and the token is good no more."""
 
 
-def _presented(seen: Sight, row: TokenRow, observed: Observed, judge: Judge) -> Decision:
+def _presented(
+    seen: Sight, row: TokenRow, observed: Observed, mark: Mark, judge: Judge
+) -> Decision:
     """The verdict as of one registry. Pure: the journal may take it again."""
     caller = _admit(judge)
     if not _is_shown(seen, judge, caller):
         raise _Withdrawn
-    return present(caller, row, observed, judge.now)
+    return mark(present(caller, row, observed, judge.now))
 
 
 def _refusal(decision: Decision) -> Refusal:

@@ -42,6 +42,8 @@ class SignOff:
     issuer: str
     actor: str
     _fold: Fold = field(default_factory=Fold)
+    _ours: str = ""
+    """Digest of the last checkpoint whose key was found to be ours; keys are forgotten in time."""
 
     def due(self, now: int) -> Checkpoint | None:
         """A checkpoint, if the last one is older than `INTERVAL` and anything moved since.
@@ -102,6 +104,17 @@ class SignOff:
             return None
         streams_told = moved if kind == "heads" else heads
         return self._keep(conn, self._draft(now, kind, streams_told, self._oldest(conn), None))
+
+    def look(self, conn: Transaction) -> None:
+        """Make sure that the next one may follow, also when the keys have been replaced by then.
+
+        Raises:
+            TrailAltered: it may not, or there is none yet.
+
+        """
+        if checkpoints.newest(conn) is None:
+            raise TrailAltered("no checkpoint is here")
+        self._current(conn)
 
     def _number(self) -> int:
         return self._fold.last.number + 1 if self._fold.last else 1
@@ -194,9 +207,11 @@ class SignOff:
     def _require_ours(self, conn: Transaction) -> None:
         """The last checkpoint was signed by a key that the sealing key sealed."""
         last = self._fold.last
-        rows = signing_keys.listed(conn)
-        if last is not None and last.kid not in authentic_kids(rows, self.sealing_key):
+        if last is None or last.digest == self._ours:
+            return
+        if last.kid not in authentic_kids(signing_keys.listed(conn), self.sealing_key):
             raise TrailAltered(f"checkpoint {last.number} was signed by a key that is not ours")
+        self._ours = last.digest
 
     def _read(self, row: CheckpointRow) -> Checkpoint:
         try:

@@ -14,12 +14,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, func, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    CursorResult,
+    Select,
+    func,
+    select,
+    tuple_,
+)
 
 from app.audit import AnchorRemoved, CertificateDenied, Event, TrustRemoved, canonical
 from app.clock import now_ms
 from app.store.engine import insert_rows, lock_admin_stream
 from app.store.tables import audit
+from app.store.told import typed
 
 ADMIN = "admin"
 """The one stream of operators' acts, shared by all processes and nodes."""
@@ -27,6 +36,10 @@ ADMIN = "admin"
 _INDEXED = 255
 """Longest value copied into a column beside the body: PostgreSQL's index rows end at 2,704 bytes,
 and what a refused client sent must not fail the batch it shares with others."""
+
+
+_LAST_MS = 253_402_300_799_999
+"""The end of the year 9999."""
 
 
 class Entry(NamedTuple):
@@ -153,8 +166,10 @@ def tail(conn: Connection, count: int) -> Sequence[AuditRow]:
 
 
 def newest_at(conn: Connection) -> int:
-    """The latest time of any entry, milliseconds; 0 where there is none."""
-    return int(conn.execute(select(func.max(audit.c.at_ms))).scalar_one() or 0)
+    """The latest time of any entry, milliseconds; 0 where there is none. Damaged ones do not count."""
+    # Text, which SQLite takes for a number, is greater than every number there.
+    query = select(func.max(audit.c.at_ms)).where(audit.c.at_ms <= _LAST_MS)
+    return int(conn.execute(query).scalar_one() or 0)
 
 
 def find_ref(conn: Connection, ref: str) -> AuditRow | None:
@@ -253,7 +268,12 @@ def following(
 
 
 def _rows(conn: Connection, query: Select[Any]) -> list[AuditRow]:
-    return [AuditRow(**row) for row in conn.execute(query).mappings()]
+    return rows_of(conn.execute(query))
+
+
+def rows_of(found: CursorResult[Any]) -> list[AuditRow]:
+    """Entries of the declared types, whatever SQLite, which takes any, was given in their place."""
+    return [AuditRow(**typed(row)) for row in found.mappings()]
 
 
 def _copy(value: str | None) -> str | None:

@@ -67,4 +67,6 @@ def forget_before(conn: Connection, number: int) -> int:
 
 
 def _rows(conn: Connection, query: Select[Any]) -> list[CheckpointRow]:
-    return [CheckpointRow(**row) for row in conn.execute(query).mappings()]
+    # SQLite takes anything in place of text; what is none was signed by nobody.
+    found = conn.execute(query).mappings()
+    return [CheckpointRow(**{**row, "statement": str(row["statement"])}) for row in found]

@@ -23,6 +23,8 @@ _LOOK = 0.5
 _SILENCE = 20
 """Looks without a notice after which the server is asked whether it is still there: a connection that
 somebody else holds open would be listened to for ever."""
+_GATHER = 0.02
+"""Seconds in which notices are one notice: every account of the database may send them."""
 
 
 class Listening:
@@ -69,6 +71,8 @@ class Listening:
             looks = 0
             while not self._closing.is_set():
                 if list(driver.notifies(timeout=_LOOK, stop_after=1)):
+                    self._closing.wait(_GATHER)
+                    list(driver.notifies(timeout=0))
                     break
                 looks += 1
                 if looks % _SILENCE == 0:

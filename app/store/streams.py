@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, func, select, tuple_
 
-from app.store.audit import AuditRow
+from app.store.audit import AuditRow, rows_of
 from app.store.tables import audit
 
 
@@ -47,8 +47,7 @@ def hashes(conn: Connection, places: Sequence[tuple[str, int]]) -> Mapping[tuple
 def page(conn: Connection, writer: str, after: int, count: int) -> Sequence[AuditRow]:
     """The next `count` entries of a stream behind number `after`."""
     query = select(audit).where(audit.c.writer == writer, audit.c.seq > after)
-    rows = conn.execute(query.order_by(audit.c.seq).limit(count)).mappings()
-    return [AuditRow(**row) for row in rows]
+    return rows_of(conn.execute(query.order_by(audit.c.seq).limit(count)))
 
 
 def first_kept(conn: Connection, writer: str, since_ms: int, after: int, count: int) -> int | None:

@@ -5,7 +5,6 @@ and that it accepts only the certificate the token is bound to, with every scope
 for. Decisions only: that the proxy is one, and its header true to form, was judged before.
 """
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,9 +15,6 @@ from app.errors import Finding, InsufficientScope, InvalidToken, OAuthError, Rea
 from app.store.tokens import TokenRow
 from app.tokens.genuine import Genuine
 from app.tokens.introspect import is_good, verdict_on
-
-REMEMBERED = 20_000
-"""Holders whose coming was recorded, some 200 octets each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,26 +89,6 @@ def forward(passage: Passage, row: TokenRow, seen: CertificateEvidence | None) -
 def termination(proxy: str) -> str:
     """As the audit names the place where this proxy ended TLS, and who told."""
     return f"proxy:{proxy}"
-
-
-class Recorded:
-    """Which holders were recorded lately, by token and proxy; the oldest are forgotten."""
-
-    def __init__(self, capacity: int = REMEMBERED) -> None:
-        self._capacity = capacity
-        self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
-
-    def __contains__(self, key: tuple[str, str]) -> bool:
-        return key in self._known
-
-    def __len__(self) -> int:
-        return len(self._known)
-
-    def add(self, key: tuple[str, str]) -> None:
-        """Remember a token's `jti` and a proxy's name."""
-        self._known[key] = None
-        if len(self._known) > self._capacity:
-            self._known.popitem(last=False)
 
 
 def _invalid(seen: str, reason: Reason) -> InvalidToken:

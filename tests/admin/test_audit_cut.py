@@ -4,13 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import delete, update
 
 from app.admin.audit_cut import Cut, cut
 from app.admin.problem import Problem
 from app.audit import canonical
 from app.keys.checkpoint import read
 from app.keys.fold import Fold
+from app.keys.sign_off import TrailAltered
 from app.store import audit, checkpoints
 from app.store.audit import Wanted
 from app.store.engine import Database
@@ -181,6 +182,33 @@ def test_a_cut_that_forgets_a_stream_is_told_to_whoever_knew_it(trail: Trail) ->
     assert Fold(heads=dict(cut.streams)).forgotten(cut) is None
     assert "says nothing of stream c" in str(Fold(heads={"c": Head(1, bytes(32))}).forgotten(cut))
     assert "went back from 9 to 8" in str(Fold(heads={"a": Head(9, bytes(32))}).forgotten(cut))
+
+
+def test_a_server_that_runs_goes_on_signing_after_a_cut(trail: Trail) -> None:
+    """Also one that another one always signed for: what it saw last, and what followed, is gone."""
+    running = trail.signer()
+    running.due(trail.now)
+    for _ in range(3):
+        trail.append("a", refusal())
+        trail.sign()
+    cut_at(trail, (trail.now - 30) * 1000)
+    trail.append("a", refusal())
+    made = running.write(trail.now + 60)
+    assert made is not None
+    assert made.streams["a"].seq == 12
+    assert trail.faults() == []
+
+
+def test_a_cut_does_not_cover_what_was_taken_with_it(trail: Trail) -> None:
+    """A server that saw more of a stream than the cut knows of signs no more."""
+    running = trail.signer()
+    running.due(trail.now)
+    with trail.db.begin() as conn:
+        tampering.remove(conn, "a", 7, 8)
+        conn.execute(delete(audit_checkpoints).where(audit_checkpoints.c.number == 3))
+    cut_at(trail, (trail.now + 30) * 1000, anyway=True)
+    with pytest.raises(TrailAltered):
+        running.write(trail.now + 60)
 
 
 def test_a_cut_that_nobody_signed_is_told(trail: Trail) -> None:

@@ -1,7 +1,7 @@
 """Entries are found by what they concern and written out as lines, on both databases."""
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,14 @@ import pytest
 from app.admin import audit_export, audit_search
 from app.admin.audit_search import search
 from app.admin.audit_spelling import FORMATS, cef, jsonl, ocsf
-from app.audit import CertificateEvidence, CertificateExpiring, Event, TokenPresented, canonical
+from app.audit import (
+    CertificateEvidence,
+    CertificateExpiring,
+    Event,
+    PresentationsCounted,
+    TokenPresented,
+    canonical,
+)
 from app.store import audit
 from app.store.audit import AuditRow, Wanted
 from app.store.engine import Database
@@ -149,6 +156,20 @@ def test_ocsf_says_what_the_schema_requires(trail: Trail) -> None:
     assert (fingerprint["algorithm_id"], len(fingerprint["value"])) == (3, 64)
     assert act["actor"]["user"]["name"] == "server"
     assert act["entity"]["uid"] == "bot"
+
+
+def test_entries_that_count_say_how_many(trail: Trail) -> None:
+    """In the members that both forms have for it, dates in milliseconds."""
+    one = presented()
+    members = {each.name: getattr(one, each.name) for each in fields(one)}
+    many = PresentationsCounted(**members, count=7, first_at=5, last_at=9)
+    row, plain = lines_of(trail, many, one)
+    event = json.loads(ocsf(row))
+    assert [event[name] for name in ("count", "start_time", "end_time")] == [7, 5000, 9000]
+    assert event["severity_id"] == 4
+    assert " cnt=7 start=5000 end=9000 " in cef(row)
+    assert "count" not in json.loads(ocsf(plain))
+    assert " cnt=" not in cef(plain)
 
 
 def test_cef_keeps_its_fields_apart(trail: Trail) -> None:

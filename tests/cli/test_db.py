@@ -132,6 +132,7 @@ def test_an_older_copy_is_noticed_and_forgets_nothing(tmp_path: Path) -> None:
     taken = done(home, "db", "restored")
     assert (taken["tokens_revoked"], taken["signing_keys_replaced"]) == (1, 2)
     refused(home, "db", "restored")
+    assert done(home, "audit", "verify")["intact"], "though the keys that signed it are gone"
     with running(home, quickstart=False) as server:
         with server.desk() as desk, desk.db.read() as conn:
             row = tokens.find(conn, kit.read(old)["jti"])
@@ -145,6 +146,8 @@ def test_an_older_copy_is_noticed_and_forgets_nothing(tmp_path: Path) -> None:
             home, "revoke", "cert", str(server.file("bot.crt")), environment=server.environment
         )
         assert kit.ask_as(server, "bot").status_code == 401
+    assert "audit.altered" not in server.log
+    assert done(home, "audit", "verify")["unsigned"] == 0
 
 
 def test_a_token_alone_makes_a_copy_older(tmp_path: Path) -> None:

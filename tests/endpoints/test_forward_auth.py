@@ -14,7 +14,6 @@ from app.errors import Reason
 from app.store.proxies import Header
 from app.tls.peer import PeerCertificate
 from app.tls.presented import pem
-from app.tokens.forward import Recorded
 from tests.kit.asgi import Answer, Stage
 
 PATH = "/forward-auth"
@@ -166,15 +165,6 @@ def test_a_holder_is_written_down_once(edge: Edge) -> None:
     assert edge.ask(edge.issued()).status == 200
     seen = [e["reporter"] for e in edge.stage.entries(9) if e["event"] == "token.presented"]
     assert seen == ["proxy:edge", "proxy:nginx", "proxy:edge"]
-
-
-def test_what_was_written_down_is_forgotten_in_order() -> None:
-    """The memory of it has an end."""
-    known = Recorded(capacity=2)
-    for number in range(3):
-        known.add((str(number), "edge"))
-    assert [(str(n), "edge") in known for n in range(3)] == [False, True, True]
-    assert len(known) == 2
 
 
 @pytest.mark.parametrize("authorization", [None, "Basic Ym90Og==", "", "DPoP x"])

@@ -190,7 +190,7 @@ def test_a_verdict_is_of_the_registry_in_force(
         clients.disable(stage.desk, "bot")
         return await plain(decide)  # type: ignore[arg-type] # -- handed on as it came
 
-    stage.introspect(token, api, **told)
+    stage.introspect(issued(stage), api, **told)
     with monkeypatch.context() as patched:
         patched.setattr(journal, "settle", after)
         assert stage.introspect(token, api, **told).json() == INACTIVE

@@ -1,5 +1,6 @@
 """The operations listener: what watches the server asks there, over plain HTTP, and gets no more."""
 
+import contextlib
 import socket
 import ssl
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from app.ops import listener
 from tests.kit import tokens
 from tests.kit.issuing import issue
 from tests.kit.running import Running, clean_environment, free_ports, running
@@ -97,6 +99,43 @@ def test_a_connection_is_for_one_request(watched: Running) -> None:
             answer += piece
     assert answer.startswith(b"HTTP/1.1 200")
     assert b"connection: close" in answer.lower()
+
+
+def test_idle_connections_keep_no_probe_away(watched: Running) -> None:
+    """However many ask nothing: the oldest ends for the newcomer, and the probe is answered."""
+    port = int(watched.environment["CERTBOUND_OPS_PORT"])
+    with contextlib.ExitStack() as stack:
+        idle = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), 20))
+            for _ in range(3 * listener.MAX_CONNECTIONS)
+        ]
+        for path in ("/livez", "/readyz", "/metrics"):
+            assert httpx2.get(f"{at(watched)}{path}", trust_env=False).status_code == 200
+        assert not _took(idle[0], b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert _took(idle[-1], b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        ("localhost", 200),
+        ("LocalHost.:9464", 200),
+        ("127.0.0.1:9464", 200),
+        ("[::1]:9464", 200),
+        ("[::1]", 200),
+        ("evil.example", 421),
+        ("evil.example:9464", 421),
+        ("127.0.0.1.evil.example", 421),
+        ("localhost.evil.example:9464", 421),
+        ("evil.example@127.0.0.1", 421),
+        ("", 421),
+    ],
+)
+def test_no_web_page_reads_it(watched: Running, name: str, status: int) -> None:
+    """A page whose name was made to lead here sends that name, and is told nothing."""
+    answer = httpx2.get(f"{at(watched)}/metrics", headers={"Host": name}, trust_env=False)
+    assert answer.status_code == status
+    assert ("certbound_ready" in answer.text) is (status == 200)
 
 
 def test_a_taken_port(watched: Running) -> None:

@@ -31,7 +31,6 @@ from app.resource import introspection, verifier
 from app.resource import keys as issuer_keys
 from app.store.tokens import KEPT_AFTER
 from app.tls.limits import Limits
-from app.tokens import forward
 from tests.kit.documents import DOCUMENTS, ROOT, Block, blocks, compare
 from tests.kit.reader import reading
 
@@ -393,7 +392,6 @@ def test_numbers_in_prose_are_those_of_the_code() -> None:
         ("docs/trust.md", f"at most {path.MAX_INTERMEDIATES} intermediates"),
         ("docs/revoke.md", f"A list may have {crl.MAX_BYTES // 2**20} MiB"),
         ("docs/divergences.md", f"counts for {ocsp.WITHOUT_NEXT_UPDATE} seconds"),
-        ("docs/proxies.md", f"remembers the last {forward.REMEMBERED:,}"),
         ("docs/proxies.md", f"headers of {limits.max_header_bytes // 1024} KiB"),
         ("docs/boundaries.md", f"more than {sprawl.RESOURCES} resources"),
         ("docs/rotate.md", f"was not used for {upkeep.USES_KEPT // (24 * hours)} days"),

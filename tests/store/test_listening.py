@@ -69,6 +69,23 @@ def test_a_change_is_heard_of(postgresql: Database, url: str) -> None:
             assert snapshots.current.version == now
 
 
+def test_a_flood_of_notices_is_few_looks(postgresql: Database, url: str) -> None:
+    """Any account may send them, with whatever text; the database is not asked for each."""
+    with following(postgresql) as (snapshots, heard):
+        assert heard.acquire(timeout=LONG)
+        with postgresql.begin() as conn:
+            conn.exec_driver_sql(
+                f"SELECT pg_notify('{registry.CHANNEL}', n || repeat('x', 4000))"  # noqa: S608 - ours
+                " FROM generate_series(1, 2000) AS n"
+            )
+        assert heard.acquire(timeout=LONG)
+        now, looks = raise_version(url), 1
+        while snapshots.current.version < now:
+            assert heard.acquire(timeout=LONG)
+            looks += 1
+        assert looks < 100
+
+
 def test_a_lost_connection_is_made_anew(postgresql: Database, url: str) -> None:
     """What changed while nobody listened is seen after it."""
     with following(postgresql) as (snapshots, heard):
