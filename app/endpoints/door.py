@@ -53,6 +53,7 @@ from app.tokens.published import PublishedLists
 from app.tokens.revoke import TokenRevocation
 from app.tokens.status import StatusLists
 from app.web.errors import render
+from app.web.respond import Document
 
 MAX_RECORDED = 500
 """Characters of anything a stranger sent that one audit member may hold."""
@@ -115,6 +116,8 @@ class Door:
     refusals: Refusals = field(default_factory=Refusals)
     counts: Counts = field(default_factory=Counts)
     limits: RequestLimits = field(default_factory=RequestLimits)
+    documents: dict[str, tuple[Registry, Document]] = field(default_factory=dict)
+    """Of `document`."""
 
     async def settle(
         self, path: str, decide: Callable[[Registry], Decision], grant: str | None = None
@@ -130,6 +133,14 @@ class Door:
             event.reason or "",
         )
         return decision
+
+    def document(self, name: str, make: "Callable[[Door, Registry], Document]") -> Document:
+        """What `make` says of the registry as of now: made once for each snapshot of it."""
+        registry = self.snapshots.current
+        known = self.documents.get(name)
+        if known is None or known[0] is not registry:
+            known = self.documents[name] = registry, make(self, registry)
+        return known[1]
 
     def bundle_rows(self) -> Sequence[TrustSetRow]:
         """The trust sets that follow a SPIFFE bundle, as of now."""

@@ -8,9 +8,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from app.errors import Finding, InvalidRequest, PayloadTooLarge, Reason
+from app.web import headers
 
 MAX_BODY = 64 * 1024
 """Bytes. The longest sensible request (100 scopes, one resource) stays below 8 KiB."""
@@ -52,7 +53,7 @@ async def read(request: Request, *, repeatable: Collection[str] = ()) -> Form:
     """
     if request.scope["query_string"]:
         raise malformed("a query string", "all parameters in the body")
-    media_type = request.headers.getlist("content-type")
+    media_type = headers.values(request, b"content-type")
     if len(media_type) != 1 or not _is_form(media_type[0]):
         raise malformed(f"content type {media_type!r}", MEDIA_TYPE)
     return parse(await _body(request), repeatable=repeatable)
@@ -65,23 +66,23 @@ def _is_form(content_type: str) -> bool:
 
 
 async def _body(request: Request) -> bytes:
-    chunks, size = [], 0
-    try:
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > MAX_BODY:
-                raise PayloadTooLarge(
-                    Finding(
-                        "form",
-                        f"more than {MAX_BODY} bytes",
-                        f"at most {MAX_BODY} bytes",
-                        reason=Reason.REQUEST_MALFORMED,
-                    )
+    body, more = b"", True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise malformed("the client went away", "a complete body")
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > MAX_BODY:
+            raise PayloadTooLarge(
+                Finding(
+                    "form",
+                    f"more than {MAX_BODY} bytes",
+                    f"at most {MAX_BODY} bytes",
+                    reason=Reason.REQUEST_MALFORMED,
                 )
-            chunks.append(chunk)
-    except ClientDisconnect:
-        raise malformed("the client went away", "a complete body") from None
-    return b"".join(chunks)
+            )
+    return body
 
 
 def parse(body: bytes, *, repeatable: Collection[str] = ()) -> Form:
