@@ -25,6 +25,10 @@ def nobody(_size: int, _seconds: float) -> None:
     """For batches that nobody counts."""
 
 
+def nothing() -> None:
+    """For threads that have nothing to give back."""
+
+
 class Waiting:
     """One caller, made on its event loop. Serving it may set `error`."""
 
@@ -70,10 +74,12 @@ class Batches(Generic[W]):
         limit: int,
         failure: str,
         tell: Callable[[int, float], None] = nobody,
+        end: Callable[[], None] = nothing,
     ) -> None:
         """`serve` gets every batch; `failure` is what its callers hear when it raises.
 
-        `tell` gets the size of each batch and the seconds it took, in the thread.
+        `tell` gets the size of each batch and the seconds it took, in the thread; `end` is called
+        there last.
         """
         self._name = name
         self._serve = serve
@@ -81,6 +87,7 @@ class Batches(Generic[W]):
         self._limit = limit
         self._failure = failure
         self._tell = tell
+        self._end = end
         self._queue: deque[W] = deque()
         self._bell: SimpleQueue[None] = SimpleQueue()
         self._gathering: asyncio.AbstractEventLoop | None = None
@@ -156,6 +163,7 @@ class Batches(Generic[W]):
             if batch:
                 self._serve_batch(batch)
             elif self._closing:
+                self._end()
                 return
 
     def _serve_batch(self, batch: list[W]) -> None:

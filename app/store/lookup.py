@@ -12,7 +12,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from app.store import tokens
 from app.store.batches import Batches, Waiting
-from app.store.engine import Database, StoreUnavailable
+from app.store.engine import Database, Kept, StoreUnavailable
 from app.store.registry import Snapshots, Versioned, version
 from app.store.tokens import TokenRow
 
@@ -52,6 +52,7 @@ class Lookups(Generic[R]):
         batch_limit: int = 512,
     ) -> None:
         self._db = db
+        self._kept = Kept()
         self._snapshots = snapshots
         self._batches: Batches[_Asking[R]] = Batches(
             "look-up thread",
@@ -59,6 +60,7 @@ class Lookups(Generic[R]):
             capacity=capacity,
             limit=batch_limit,
             failure="the database could not be read",
+            end=self._kept.close,
         )
 
     def start(self) -> None:
@@ -90,7 +92,7 @@ class Lookups(Generic[R]):
 
     def _look(self, batch: list[_Asking[R]]) -> None:
         wanted = sorted({asking.jti for asking in batch if asking.jti is not None})
-        with self._db.read() as conn:
+        with self._db.read(self._kept) as conn:
             registry = self._snapshots.current
             if version(conn) != registry.version:
                 registry = self._snapshots.load_in(conn)

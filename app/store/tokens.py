@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 
 from app.jose.jwt import MOST_LEEWAY
-from app.store.engine import allow_time, insert_rows
+from app.store.engine import allow_time, execute, insert_rows
 from app.store.tables import tokens
 
 _IN = 30_000
@@ -96,7 +96,7 @@ _SELECT = f"SELECT {', '.join(c.name for c in tokens.columns)} FROM tokens WHERE
 
 def _rows(conn: Connection, statement: str, values: tuple[Any, ...]) -> dict[str, TokenRow]:
     names = [column.name for column in tokens.columns]
-    rows = conn.exec_driver_sql(statement, values)
+    rows = execute(conn, statement, values)
     return {row[0]: TokenRow(**dict(zip(names, row, strict=True))) for row in rows}
 
 
