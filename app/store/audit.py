@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, func, select, tuple_
 
-from app.audit import AnchorRemoved, CertificateDenied, Event, TrustRemoved, canonical
+from app.audit import AnchorRemoved, CertificateDenied, Event, TrustRemoved, canonical_text
 from app.clock import now_ms
 from app.store.engine import insert_rows, lock_admin_stream
 from app.store.tables import audit
@@ -79,11 +79,12 @@ def new_writer() -> str:
 
 def entry(event: Event) -> Entry:
     """What will be stored of this event. Whatever text it carries, both databases can store it."""
-    body = event.body()
-    try:
-        text = canonical(body).decode()
-    except UnicodeEncodeError:  # a lone surrogate, from JSON somebody sent: keep it escaped
-        text = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    text = canonical_text(event)
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # a lone surrogate, from JSON somebody sent: keep it escaped
+            text = json.dumps(event.body(), sort_keys=True, separators=(",", ":"))
     return Entry(
         event.name,
         event.decision,
