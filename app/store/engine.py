@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
+from itertools import chain
 from typing import Any, Literal, cast
 
 from sqlalchemy import ColumnElement, Connection, CursorResult, Engine, Table, func, select
@@ -145,10 +146,12 @@ class Kept:
         return self._conn
 
     def close(self) -> None:
-        """Give it back; what it had begun is undone."""
+        """End it; what it had begun is undone."""
         conn, self._conn = self._conn, None
         if conn is not None:
             with suppress(DBAPIError):  # it is broken, and forgotten
+                if not conn.invalidated:
+                    conn.detach()  # its pool may be disposed of by now, and would not close it
                 conn.close()
 
 
@@ -275,7 +278,7 @@ def insert_rows(
     start = 0
     while left := len(rows) - start:
         size = min(1 << (left.bit_length() - 1), 128)
-        values = tuple(value for row in rows[start : start + size] for value in row)
+        values = tuple(chain.from_iterable(rows[start : start + size]))
         execute(conn, _insert_text(table, size, "?", conflict), values)
         start += size
 

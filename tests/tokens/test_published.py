@@ -80,7 +80,7 @@ def issue(db: Database, index: int) -> str:
 
 
 def _on(row: tokens.TokenRow, index: int) -> tokens.TokenRow:
-    values = {name: getattr(row, name) for name in row.__slots__}
+    values = {name: getattr(row, name) for name in row._fields}
     return tokens.TokenRow(**values | {"status_list": LIST.id, "status_index": index})
 
 
