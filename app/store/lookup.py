@@ -84,7 +84,7 @@ class Lookups(Generic[R]):
         """
         if self._batches.full:
             raise LookupsFull("too many callers wait for the database")
-        asking = _Asking[R](jti)
+        asking: _Asking[R] = _Asking(jti)  # an alias with [R] would be called for 3 µs more
         await self._batches.wait(asking)
         if asking.found is None:
             raise TypeError(asking)
