@@ -91,6 +91,7 @@ class Batches(Generic[W]):
         self._queue: deque[W] = deque()
         self._bell: SimpleQueue[None] = SimpleQueue()
         self._gathering: asyncio.AbstractEventLoop | None = None
+        self._watch: patience.Watch | None = None
         self._closing = False
         self._gate = threading.Lock()  # nothing enters the queue after close
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -131,13 +132,18 @@ class Batches(Generic[W]):
             if self._gathering is not loop:
                 self._gathering = loop
                 loop.call_soon(self._gather, loop, len(self._queue), loop.time() + _LINGER)
-        request, began = patience.left(), loop.time()
-        timer = loop.call_later(request.seconds, waiting.give_up)
+        request, began, watch = patience.left(), loop.time(), self._watch_of(loop)
+        watch.add(waiting, began + request.seconds)
         try:
             await waiting.served
         finally:
-            timer.cancel()
+            watch.remove(waiting)
             request.seconds -= loop.time() - began
+
+    def _watch_of(self, loop: asyncio.AbstractEventLoop) -> patience.Watch:
+        if self._watch is None or self._watch.loop is not loop:
+            self._watch = patience.Watch(loop)
+        return self._watch
 
     def _gather(self, loop: asyncio.AbstractEventLoop, seen: int, until: float) -> None:
         """Wake the thread as soon as the loop went round without a new caller.
