@@ -18,7 +18,8 @@ from sqlalchemy import ColumnElement, Connection, Select, func, select, tuple_
 
 from app.audit import AnchorRemoved, CertificateDenied, Event, TrustRemoved, canonical_text
 from app.clock import now_ms
-from app.store.engine import insert_rows, lock_admin_stream
+from app.store.engine import lock_admin_stream
+from app.store.rows import insert_rows
 from app.store.tables import audit
 
 ADMIN = "admin"

@@ -1,4 +1,4 @@
-"""The one door to the database; with `connect`, the only place where SQLite and PostgreSQL differ.
+"""The one door to the database. SQLite and PostgreSQL differ here, in `connect` and `rows` only.
 
 Guarantees: what `Database.begin` commits is on disk when it returns, whole or not at all; a read
 sees one committed state; a database that cannot answer raises `StoreUnavailable` within about
@@ -10,18 +10,17 @@ try again, and is told so.
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from functools import cache
-from itertools import chain
-from typing import Any, Literal, cast
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Literal
 
-from sqlalchemy import ColumnElement, Connection, CursorResult, Engine, Table, func, select
+from sqlalchemy import ColumnElement, Connection, Table, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.store.connect import ROW_LOCKS, accepted, file_identity, make_engine
+from app.store.kept import Kept, transaction
 
 # Keys of PostgreSQL's advisory locks: "certbnd" in ASCII and a number. They live in one namespace
 # per database, so they only have to differ from what else uses this database.
@@ -51,9 +50,6 @@ _SQLITE_LASTING = {
     sqlite3.SQLITE_NOTADB,
 }
 """Those of them that somebody has to do something about."""
-
-Rows = CursorResult[Any] | sqlite3.Cursor
-"""What a statement gave: to be iterated over, row by row."""
 
 _READ_ONLY_TRANSACTION = "25006"
 """SQLSTATE of a write on a standby: a failover is under way."""
@@ -97,14 +93,14 @@ class Database:
         On SQLite it holds the only write lock from the start, so it cannot fail half-way for
         another writer's sake. `kept` is for who writes again and again.
         """
-        with mapped(), _transaction(self._writer, kept) as conn:
+        with mapped(), transaction(self._writer, kept) as conn:
             self._require_same_file()
             yield conn
 
     @contextmanager
     def read(self, kept: "Kept | None" = None) -> Iterator[Connection]:
         """One committed state of everything, unchanged until the block ends. Writes are refused."""
-        with mapped(), _transaction(self._reader, kept) as conn:
+        with mapped(), transaction(self._reader, kept) as conn:
             self._require_same_file()
             yield conn
 
@@ -127,47 +123,6 @@ class Database:
         """Close every idle connection."""
         self._writer.dispose()
         self._reader.dispose()
-
-
-class Kept:
-    """A connection that one thread keeps from transaction to transaction: a third of the cost.
-
-    Of one database, for writing or for reading, one transaction at a time. After a failure the next
-    takes another connection, as it would from the pool.
-    """
-
-    def __init__(self) -> None:
-        self._conn: Connection | None = None
-
-    def connection(self, engine: Engine) -> Connection:
-        """The one kept, or one from now on."""
-        if self._conn is None:
-            self._conn = engine.connect()
-        return self._conn
-
-    def close(self) -> None:
-        """End it; what it had begun is undone."""
-        conn, self._conn = self._conn, None
-        if conn is not None:
-            with suppress(DBAPIError):  # it is broken, and forgotten
-                if not conn.invalidated:
-                    conn.detach()  # its pool may be disposed of by now, and would not close it
-                conn.close()
-
-
-@contextmanager
-def _transaction(engine: Engine, kept: Kept | None) -> Iterator[Connection]:
-    if kept is None:
-        with engine.connect() as conn, conn.begin():
-            yield conn
-        return
-    try:
-        conn = kept.connection(engine)
-        with conn.begin():
-            yield conn
-    except BaseException:
-        kept.close()
-        raise
 
 
 def lock_registry(conn: Connection, *, exclusive: bool) -> None:
@@ -219,22 +174,6 @@ def allow_time(conn: Connection, seconds: int) -> None:
         conn.execute(select(func.set_config("statement_timeout", f"{seconds}s", True)))
 
 
-def execute(conn: Connection, statement: str, values: tuple[Any, ...] = ()) -> Rows:
-    """What the driver makes of a statement in its own words; errors are SQLAlchemy's.
-
-    On SQLite it goes to the driver at once: SQLAlchemy's way there costs ten times the statement.
-    """
-    if conn.dialect.name != "sqlite":
-        return conn.exec_driver_sql(statement, values)
-    driver = cast("sqlite3.Connection", conn.connection.driver_connection)
-    try:
-        return driver.execute(statement, values)
-    except sqlite3.Error as error:
-        raise DBAPIError.instance(
-            statement, None, error, sqlite3.Error, hide_parameters=True, dialect=conn.dialect
-        ) from error
-
-
 def insert_if_absent(conn: Connection, table: Table, values: Mapping[str, object]) -> bool:
     """Insert one row unless a unique index objects; True when it was inserted. Races: one wins."""
     insert = postgresql.insert if conn.dialect.name == "postgresql" else sqlite.insert
@@ -260,66 +199,6 @@ def insert_or_replace(
         where=condition,
     )
     return conn.execute(upsert, execution_options={"preserve_rowcount": True}).rowcount == 1
-
-
-def insert_rows(
-    conn: Connection, table: Table, rows: Sequence[tuple[Any, ...]], conflict: str = ""
-) -> None:
-    """Insert rows given in the table's column order, as values the driver takes as they are.
-
-    PostgreSQL: executemany, which psycopg sends as one pipeline. SQLite: executemany would step row
-    by row, and each step gives up the interpreter lock and has to win it back from a busy event
-    loop; so several rows go in one statement of 2^n rows, few enough to stay prepared.
-    """
-    if conn.dialect.name == "postgresql":
-        if rows:
-            conn.exec_driver_sql(_insert_text(table, 1, "%s", conflict), list(rows))
-        return
-    start = 0
-    while left := len(rows) - start:
-        size = min(1 << (left.bit_length() - 1), 128)
-        values = tuple(chain.from_iterable(rows[start : start + size]))
-        execute(conn, _insert_text(table, size, "?", conflict), values)
-        start += size
-
-
-def upsert_rows(
-    conn: Connection, table: Table, rows: Sequence[tuple[Any, ...]], change: str | None
-) -> None:
-    """As `insert_rows`; a row whose primary key is there changes that one, or nothing (None).
-
-    `change` is SQL of both dialects: ``{0}`` names the stored row, ``excluded`` the given one.
-    PostgreSQL gets one array per column: one statement and one answer, however many rows, which
-    here matters more than there, as other nodes may wait for these rows.
-    """
-    if conn.dialect.name == "postgresql":
-        if rows:
-            columns = tuple(list(values) for values in zip(*rows, strict=True))
-            conn.exec_driver_sql(_unnest_text(table, _conflict_text(table, change)), columns)
-        return
-    insert_rows(conn, table, rows, _conflict_text(table, change))
-
-
-@cache
-def _insert_text(table: Table, size: int, mark: str, conflict: str) -> str:
-    row = "(" + ", ".join([mark] * len(table.columns)) + ")"
-    names = ", ".join(column.name for column in table.columns)
-    return f"INSERT INTO {table.name} ({names}) VALUES {', '.join([row] * size)}{conflict}"  # noqa: S608 -- names from tables.py, values are parameters
-
-
-@cache
-def _unnest_text(table: Table, conflict: str) -> str:
-    names = ", ".join(column.name for column in table.columns)
-    dialect = postgresql.dialect()  # type: ignore[no-untyped-call] # -- SQLAlchemy's own signature
-    arrays = ", ".join(f"%s::{column.type.compile(dialect)}[]" for column in table.columns)
-    return f"INSERT INTO {table.name} ({names}) SELECT * FROM unnest({arrays}){conflict}"  # noqa: S608 -- names from tables.py, values are parameters
-
-
-@cache
-def _conflict_text(table: Table, change: str | None) -> str:
-    key = ", ".join(column.name for column in table.primary_key)
-    act = "NOTHING" if change is None else f"UPDATE SET {change.format(table.name)}"
-    return f" ON CONFLICT ({key}) DO {act}"
 
 
 @contextmanager

@@ -21,7 +21,8 @@ from app.audit import Event
 from app.clock import now
 from app.store import audit, status_lists, tokens, uses
 from app.store.batches import Batches, Waiting, nobody
-from app.store.engine import Database, Kept, StoreUnavailable, lock_registry
+from app.store.engine import Database, StoreUnavailable, lock_registry
+from app.store.kept import Kept
 from app.store.registry import Snapshots, Versioned, version
 from app.store.status_lists import StatusListRow
 from app.store.tokens import TokenRow

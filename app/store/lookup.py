@@ -12,7 +12,8 @@ from typing import Generic, NamedTuple, TypeVar
 
 from app.store import tokens
 from app.store.batches import Batches, Waiting
-from app.store.engine import Database, Kept, StoreUnavailable
+from app.store.engine import Database, StoreUnavailable
+from app.store.kept import Kept
 from app.store.registry import Snapshots, Versioned, version
 from app.store.tokens import TokenRow
 

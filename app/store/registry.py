@@ -18,9 +18,10 @@ from app.store.clients import ClientRow
 from app.store.credentials import CredentialRow
 from app.store.crls import CrlRow
 from app.store.denied import Denied
-from app.store.engine import Database, execute, lock_registry, notify
+from app.store.engine import Database, lock_registry, notify
 from app.store.proxies import ProxyRow
 from app.store.resources import ResourceRow
+from app.store.rows import execute
 from app.store.signing_keys import SigningKeyRow
 from app.store.tables import registry
 from app.store.trust import TrustSetRow

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 
 from app.jose.jwt import MOST_LEEWAY
-from app.store.engine import allow_time, execute, insert_rows
+from app.store.engine import allow_time
+from app.store.rows import execute, insert_rows
 from app.store.tables import tokens
 
 _IN = 30_000

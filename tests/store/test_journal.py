@@ -10,8 +10,9 @@ from sqlalchemy import Connection, event
 
 from app.audit import RequestRefused, TokenRevoked
 from app.store import audit, clients, registry, tokens
-from app.store.engine import Database, Kept, StoreUnavailable, lock_registry
+from app.store.engine import Database, StoreUnavailable, lock_registry
 from app.store.journal import _AHEAD, _RETAKEN, Journal, JournalFull
+from app.store.kept import Kept
 from tests.store.chains import entries, unbroken
 from tests.store.decisions import Made, View, issue
 

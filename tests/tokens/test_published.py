@@ -10,7 +10,8 @@ import pytest
 
 from app.jose import jwt
 from app.store import status_lists, tokens
-from app.store.engine import Database, Kept, StoreUnavailable
+from app.store.engine import Database, StoreUnavailable
+from app.store.kept import Kept
 from app.store.status_lists import StatusListRow
 from app.tokens.published import KEPT, Now, PublishedLists
 from app.tokens.status_document import Document
