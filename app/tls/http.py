@@ -210,7 +210,7 @@ class HttpProtocol:
                 self.common, version, self.parser.get_method(), self.url, self.headers
             ),
             self.transport,
-            self._drain,
+            lambda: self.writable,
             self.server_state.default_headers,
             self.on_response_complete,
             keep_alive=(
@@ -279,9 +279,6 @@ class HttpProtocol:
         task = self.loop.create_task(exchange.run(self.app))
         task.add_done_callback(self.server_state.tasks.discard)
         self.server_state.tasks.add(task)
-
-    def _drain(self) -> asyncio.Event | None:
-        return self.writable
 
     def _end_after_those_here(self) -> None:
         self.last_response = True
