@@ -52,6 +52,7 @@ class Event:
     """What every entry may carry. A member that does not apply is None and is not stored."""
 
     name: ClassVar[str] = "event.recorded"
+    schema: ClassVar[int] = SCHEMA
 
     decision: str = "done"
     """``issued``, ``refused``, ``accepted`` (a token, from its holder) or ``done`` (an act)."""
@@ -75,7 +76,7 @@ class Event:
 
     def body(self) -> dict[str, Any]:
         """The entry as plain JSON values, members that are None left out."""
-        return {"schema": SCHEMA, "event": self.name, **_plain(self)}
+        return {"schema": self.schema, "event": self.name, **_plain(self)}
 
 
 def _plain(value: Any) -> Any:
@@ -106,6 +107,42 @@ def canonical(body: dict[str, Any]) -> bytes:
 
 
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+_quote = json.encoder.encode_basestring
+
+
+def canonical_text(event: Event) -> str:
+    """`canonical` of the event's body, for less: spelled from the members, without the body."""
+    return _spelled(event)
+
+
+def _spelled(value: Any) -> str:
+    kind = type(value)
+    if kind is str:
+        return _quote(value)
+    if kind is int:
+        return str(value)
+    labels = _LABELS.get(kind)
+    if labels is None:
+        labels = _LABELS[kind] = _labels(kind)
+    if labels:
+        members = [
+            label + _spelled(v) for name, label in labels if (v := getattr(value, name)) is not None
+        ]
+        return f"{{{','.join(members)}}}"
+    if kind is tuple or kind is list:
+        return f"[{','.join([_spelled(v) for v in value])}]"
+    return _encode(value)
+
+
+_LABELS: dict[type, tuple[tuple[str, str], ...]] = {}
+
+
+def _labels(kind: type) -> tuple[tuple[str, str], ...]:
+    """A dataclass's members in order of their spelling, each with it; none for other types."""
+    spelled = {name: name for name in _members(kind)}
+    if issubclass(kind, Event):
+        spelled |= {"schema": "schema", "event": "name"}
+    return tuple((member, f"{_quote(name)}:") for name, member in sorted(spelled.items()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ is who accepts connections and has a database; what was opened is closed in the 
 """
 
 import asyncio
+import gc
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
@@ -29,6 +30,10 @@ from app.workers.totals import Report
 
 CRL_LOADING = 60.0
 """Seconds that a start waits at most for CRLs: 50 MB take two."""
+
+YOUNG = 10_000
+"""New objects, less those gone, at which the garbage collector looks for cycles: its own 700 are
+fewer than what a dozen requests have in work, none of which is garbage."""
 
 RETRY = 1.0
 """Seconds between looks for a database that was not there at the start."""
@@ -190,6 +195,9 @@ class _Serving:
             self.house.door.lifecycle.ready = True
             if self.place is not None:
                 self.place.look()
+            # What the start has made stays: not to be walked through in search of garbage.
+            gc.freeze()
+            gc.set_threshold(YOUNG, *gc.get_threshold()[1:])
             self.announce(self.addresses)
 
     def _stopping(self) -> None:

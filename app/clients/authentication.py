@@ -7,8 +7,9 @@ from app.clients.methods import METHODS
 from app.clients.methods.evidence import Evidence, RemoteKeyReader
 from app.clients.model import Client, Labels
 from app.clients.registry import Registry
+from app.clients.standing import Standing
 from app.errors import Examination, Finding, Reason, Refused
-from app.pki.check import TrustedCertificate
+from app.pki.check import TrustedCertificate, digest
 from app.pki.revocation import NO_SOURCE, RevocationSource
 from app.tls.peer import PeerCertificate
 
@@ -50,12 +51,50 @@ def authenticate(
 ) -> AuthenticatedClient:
     """The client named by `presented`, if its registered method accepts the certificate.
 
-    The registration decides the method; what was presented never does.
+    The registration decides the method; what was presented never does. Who stands as found before,
+    on the same snapshot of the registry, is not examined again.
 
     Raises:
         Refused: for every failure, with one finding each. The wire must not tell them apart.
 
     """
+    peer = presented.peer
+    if peer is None:
+        return _examined(exam, registry, presented, remote_keys, now, revocation=revocation)
+    key = (presented.unverified_client_id, peer.thumbprint, digest(peer.presented))
+    standing = registry.standings.get(key)
+    if standing is not None and standing.holds(now):
+        exam.findings.extend(standing.findings)
+        return AuthenticatedClient(standing.client, standing.certificate.proven_again(peer))
+    start = len(exam.findings)
+    found = _examined(exam, registry, presented, remote_keys, now, revocation=revocation)
+    if _lasts(registry, found):
+        findings = tuple(exam.findings[start:])
+        registry.standings.put(key, Standing(found.client, found.certificate, findings))
+    return found
+
+
+def _lasts(registry: Registry, found: AuthenticatedClient) -> bool:
+    """Whether only the registry decided, and dates of certificates.
+
+    No list or answer about revocation, no bundle's age, no keys by URL, no registration's dates.
+    """
+    trust_set = registry.trust_set(found.certificate.trust_set or "")
+    if trust_set is None or trust_set.revocation.mode != "off":
+        return False
+    rows = [registry.trust_row(name) for name in found.client.trust_sets]
+    return all(row is None or row.bundle is None for row in rows)
+
+
+def _examined(
+    exam: Examination,
+    registry: Registry,
+    presented: Credentials,
+    remote_keys: RemoteKeyReader,
+    now: int,
+    *,
+    revocation: RevocationSource,
+) -> AuthenticatedClient:
     client = _client(exam, registry, presented.unverified_client_id)
     peer = _peer(exam, client, presented)
     method = METHODS.get(client.token_endpoint_auth_method)

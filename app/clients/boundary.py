@@ -74,9 +74,10 @@ def examine_holders(
     contradict the client's, which a change of the setting may have left behind.
     """
     client, key = asking.client, asking.certificate.spki_sha256
-    tenant = asking.own_labels.tenant or client.tenant
+    own_labels = asking.own_labels
+    tenant = own_labels.tenant or client.tenant
     reported, violated = [], False
-    crosses = contradiction(client, asking.own_labels, policy)
+    crosses = contradiction(client, own_labels, policy)
     if crosses is not None and policy == "report":
         reported.append(crosses[1])
     elif crosses is not None:
@@ -115,8 +116,9 @@ def examine_resource(
     A label of the credential that the client used counts before its own.
     """
     reported = []
+    own_labels = asking.own_labels
     for label in LABELS:
-        special, other = getattr(asking.own_labels, label), getattr(resource, label)
+        special, other = getattr(own_labels, label), getattr(resource, label)
         own = special or getattr(asking.client, label)
         if not own or not other or own == other:
             continue

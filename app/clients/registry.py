@@ -1,10 +1,10 @@
 """Everything a decision reads, as of one registry version."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from app.clients import deny_list
 from app.clients.labels import tenants_of_key
@@ -14,9 +14,16 @@ from app.pki import check
 from app.pki.anchors import TrustSet
 from app.pki.permitted import Permitted
 from app.pki.revocation_policy import Mode, RevocationPolicy
+from app.pki.verdicts import Verdicts
 from app.store.denied import Denied
 from app.store.registry import RegistryRows
 from app.store.trust import TrustSetRow
+
+if TYPE_CHECKING:
+    from app.clients.standing import Standing
+
+_REMEMBERED = 4096
+"""Standings, of some 300 octets: what is large in them is kept by `app.pki.check` anyway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,8 @@ class Registry:
         self._trust_rows = {row.name: row for row in rows.trust_sets}
         self.asks_ocsp = any(row.revocation.mode == "ocsp" for row in rows.trust_sets)
         """Whether any trust set's policy is OCSP; every token request looks at it."""
+        self.standings: Verdicts[Hashable, Standing] = Verdicts(_REMEMBERED)
+        """Of `app.clients.authentication`, as of this version."""
         self._clients: dict[str, Client] = {}
         self._trust_sets: dict[str, TrustSet] = {}
 

@@ -38,7 +38,7 @@ from app.errors import (
 )
 from app.jose.jwks import ClientKey
 from app.tls.admission import source_of
-from app.web import form
+from app.web import form, headers
 from app.web.form import Form
 
 T = TypeVar("T")
@@ -188,10 +188,10 @@ async def read(
     """
     parameters = await form.read(request, repeatable=repeatable)
     others = [name for name in OTHER_CREDENTIALS if parameters.get(name) is not None]
-    if "authorization" in request.headers:
+    if headers.values(request, b"authorization"):
         others.append("an Authorization header")
     presented = credentials(request, _client_id(parameters, others))
-    return Asking(path, parameters, presented, others, source_of(request.client))
+    return Asking(path, parameters, presented, others, source_of(request.scope["client"]))
 
 
 async def settle(door: Door, asking: Asking, decide: Callable[[Judge], Decision]) -> Decision:

@@ -57,6 +57,7 @@ from app.tokens.revoke import TokenRevocation
 from app.tokens.status import StatusLists
 from app.traces import Traces
 from app.web.errors import render
+from app.web.respond import Document
 
 MAX_RECORDED = 500
 """Characters of anything a stranger sent that one audit member may hold."""
@@ -119,6 +120,8 @@ class Door:
     counts: Counts = field(default_factory=Counts)
     limits: RequestLimits = field(default_factory=RequestLimits)
     traces: Traces | None = None
+    documents: dict[str, tuple[Registry, Document]] = field(default_factory=dict)
+    """Of `document`."""
 
     async def settle(
         self, path: str, decide: Callable[[Registry], Decision], grant: str | None = None
@@ -131,6 +134,14 @@ class Door:
         if self.traces is not None:
             self.traces.note(traced.of(event, method, known))
         return decision
+
+    def document(self, name: str, make: "Callable[[Door, Registry], Document]") -> Document:
+        """What `make` says of the registry as of now: made once for each snapshot of it."""
+        registry = self.snapshots.current
+        known = self.documents.get(name)
+        if known is None or known[0] is not registry:
+            known = self.documents[name] = registry, make(self, registry)
+        return known[1]
 
     def bundle_rows(self) -> Sequence[TrustSetRow]:
         """The trust sets that follow a SPIFFE bundle, as of now."""

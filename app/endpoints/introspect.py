@@ -33,6 +33,7 @@ from app.tokens.introspect import (
     present,
     visible,
 )
+from app.web import headers
 from app.web.accept import prefers
 from app.web.respond import NO_STORE, json_response
 
@@ -50,7 +51,7 @@ async def introspect(door: Door, request: Request) -> Response:
     members = await _members(door, asked, seen)
     if isinstance(members, Refusal):
         return answer_refusal(members)
-    if prefers(request.headers.getlist("accept"), MEDIA_TYPE, "application/json"):
+    if prefers(headers.values(request, b"accept"), MEDIA_TYPE, "application/json"):
         return _signed(door, seen, members)
     return json_response(members)
 

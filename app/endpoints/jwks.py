@@ -3,8 +3,10 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.clients.registry import Registry
 from app.endpoints.door import Door
-from app.web.respond import public_document
+from app.web import headers
+from app.web.respond import Document
 
 MAX_AGE = 300
 """Seconds. A new key is published far longer than this before its first use."""
@@ -12,11 +14,11 @@ MAX_AGE = 300
 
 async def jwks(door: Door, request: Request) -> Response:
     """The public halves of the signing keys."""
-    keys = door.snapshots.current.keys
-    return public_document(
-        keys.jwks,
-        etag=keys.etag,
-        max_age=MAX_AGE,
-        if_none_match=request.headers.get("if-none-match"),
-        media_type="application/jwk-set+json",
+    return door.document("jwks", _key_set).answer(headers.first(request, b"if-none-match"))
+
+
+def _key_set(_door: Door, registry: Registry) -> Document:
+    keys = registry.keys
+    return Document.of(
+        keys.jwks, etag=keys.etag, max_age=MAX_AGE, media_type="application/jwk-set+json"
     )

@@ -15,7 +15,8 @@ from app.clients.methods import METHODS, tls_client_auth
 from app.clients.registry import Registry
 from app.endpoints.door import Door
 from app.grants import GRANTS
-from app.web.respond import public_document
+from app.web import headers
+from app.web.respond import Document
 
 MAX_AGE = 300
 """Seconds a cache may keep the document: as long as the JWK Set."""
@@ -25,14 +26,13 @@ async def metadata(door: Door, request: Request) -> Response:
     """The metadata document, or the answer to a browser's preflight for it."""
     if request.method == "OPTIONS":
         return _preflight()
-    body = json.dumps(document(door, door.snapshots.current), indent=2).encode()
-    return public_document(
-        body,
-        etag=f'"{hashlib.sha256(body).hexdigest()[:32]}"',
-        max_age=MAX_AGE,
-        if_none_match=request.headers.get("if-none-match"),
-        media_type="application/json",
-    )
+    return door.document("metadata", _published).answer(headers.first(request, b"if-none-match"))
+
+
+def _published(door: Door, registry: Registry) -> Document:
+    body = json.dumps(document(door, registry), indent=2).encode()
+    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    return Document.of(body, etag=etag, max_age=MAX_AGE, media_type="application/json")
 
 
 def document(door: Door, registry: Registry) -> dict[str, Any]:

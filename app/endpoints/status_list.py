@@ -17,7 +17,7 @@ from app.errors import NotAcceptable, NotFound, NotSupported
 from app.tokens.status_document import MEDIA_TYPE
 from app.web.accept import accepts
 from app.web.errors import render
-from app.web.respond import public_document
+from app.web.respond import Document
 
 LIST_ID = re.compile(r"[A-Za-z0-9_-]{16}")
 
@@ -34,10 +34,9 @@ async def status_list(door: Door, request: Request) -> Response:
     document = await door.published_lists.fetch(list_id)
     if document is None:
         return render(NotFound())
-    return public_document(
+    return Document.of(
         document.body,
         etag=document.etag,
         max_age=max(document.ends_at - clock.now(), 0),
-        if_none_match=request.headers.get("if-none-match"),
         media_type=MEDIA_TYPE,
-    )
+    ).answer(request.headers.get("if-none-match"))

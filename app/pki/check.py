@@ -34,6 +34,7 @@ __all__ = [
     "by_path",
     "by_registration",
     "describe",
+    "digest",
 ]
 
 MAX_PRESENTED = 10  # certificates, the leaf included; the TLS layer has the same cap
@@ -56,6 +57,16 @@ class TrustedCertificate:
     basis: Basis
     issuers: tuple[CertificateFacts, ...] = ()
     """The CAs of its path, its issuer first, the anchor last; none for a registered certificate."""
+    span: tuple[int, int] = (0, 0)
+    """From when until when none of the certificates on its path begins or ends."""
+
+    def proven_again(self, peer: PeerCertificate) -> "TrustedCertificate":
+        """The same on another connection; raises ValueError where that proved another certificate."""
+        if peer.thumbprint != self.peer.thumbprint:
+            raise ValueError("another certificate")
+        return TrustedCertificate(
+            peer, self.facts, self.trust_set, self.basis, self.issuers, self.span
+        )
 
     @property
     def subject(self) -> str:
@@ -115,7 +126,8 @@ class _Verdict:
         return self.trusted(peer)
 
     def trusted(self, peer: PeerCertificate) -> TrustedCertificate:
-        return TrustedCertificate(peer, self.facts, self.trust_set, self.basis, self.issuers)
+        span = (self.not_before, self.not_after)
+        return TrustedCertificate(peer, self.facts, self.trust_set, self.basis, self.issuers, span)
 
 
 # By thumbprint of the leaf, so that whoever holds one certificate fills one entry, whatever else
@@ -138,7 +150,7 @@ def by_path(
     (by the policy of the set that vouches; no other set is tried after it). A thorough examination
     gets all of them before `Refused` is raised.
     """
-    inputs = (_digest(peer.presented), tuple(each.digest for each in trust_sets))
+    inputs = (digest(peer.presented), tuple(each.digest for each in trust_sets))
     verdict = _paths.get(peer.thumbprint)
     if verdict is not None and verdict.holds(inputs, now):
         trusted = verdict.replay(exam, peer)
@@ -182,7 +194,7 @@ def links_to_ask(
     with suppress(Refused):
         by_path(Examination(), peer, trust_sets, now)
     verdict = _paths.get(peer.thumbprint)
-    inputs = (_digest(peer.presented), tuple(each.digest for each in trust_sets))
+    inputs = (digest(peer.presented), tuple(each.digest for each in trust_sets))
     if verdict is None or not verdict.links or not verdict.holds(inputs, now):
         return None
     return verdict.links, _vouching(verdict, trust_sets)
@@ -226,7 +238,7 @@ def describe(encoded: bytes) -> CertificateFacts:
     return read_leaf(encoded).facts
 
 
-def _digest(presented: tuple[bytes, ...]) -> bytes:
+def digest(presented: tuple[bytes, ...]) -> bytes:
     """SHA-256 over the certificates' own digests, so that no two lists share one."""
     if not presented:
         return b""

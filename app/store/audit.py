@@ -24,9 +24,10 @@ from sqlalchemy import (
     tuple_,
 )
 
-from app.audit import AnchorRemoved, CertificateDenied, Event, TrustRemoved, canonical
+from app.audit import AnchorRemoved, CertificateDenied, Event, TrustRemoved, canonical_text
 from app.clock import now_ms
-from app.store.engine import insert_rows, lock_admin_stream
+from app.store.engine import lock_admin_stream
+from app.store.rows import insert_rows
 from app.store.tables import audit
 from app.store.told import typed
 
@@ -92,11 +93,12 @@ def new_writer() -> str:
 
 def entry(event: Event) -> Entry:
     """What will be stored of this event. Whatever text it carries, both databases can store it."""
-    body = event.body()
-    try:
-        text = canonical(body).decode()
-    except UnicodeEncodeError:  # a lone surrogate, from JSON somebody sent: keep it escaped
-        text = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    text = canonical_text(event)
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # a lone surrogate, from JSON somebody sent: keep it escaped
+            text = json.dumps(event.body(), sort_keys=True, separators=(",", ":"))
     return Entry(
         event.name,
         event.decision,

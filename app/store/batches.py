@@ -25,6 +25,10 @@ def nobody(_size: int, _seconds: float) -> None:
     """For batches that nobody counts."""
 
 
+def nothing() -> None:
+    """For threads that have nothing to give back."""
+
+
 class Waiting:
     """One caller, made on its event loop. Serving it may set `error`."""
 
@@ -70,10 +74,12 @@ class Batches(Generic[W]):
         limit: int,
         failure: str,
         tell: Callable[[int, float], None] = nobody,
+        end: Callable[[], None] = nothing,
     ) -> None:
         """`serve` gets every batch; `failure` is what its callers hear when it raises.
 
-        `tell` gets the size of each batch and the seconds it took, in the thread.
+        `tell` gets the size of each batch and the seconds it took, in the thread; `end` is called
+        there last.
         """
         self._name = name
         self._serve = serve
@@ -81,9 +87,11 @@ class Batches(Generic[W]):
         self._limit = limit
         self._failure = failure
         self._tell = tell
+        self._end = end
         self._queue: deque[W] = deque()
         self._bell: SimpleQueue[None] = SimpleQueue()
         self._gathering: asyncio.AbstractEventLoop | None = None
+        self._watch: patience.Watch | None = None
         self._closing = False
         self._gate = threading.Lock()  # nothing enters the queue after close
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -124,13 +132,18 @@ class Batches(Generic[W]):
             if self._gathering is not loop:
                 self._gathering = loop
                 loop.call_soon(self._gather, loop, len(self._queue), loop.time() + _LINGER)
-        request, began = patience.left(), loop.time()
-        timer = loop.call_later(request.seconds, waiting.give_up)
+        request, began, watch = patience.left(), loop.time(), self._watch_of(loop)
+        watch.add(waiting, began + request.seconds)
         try:
             await waiting.served
         finally:
-            timer.cancel()
+            watch.remove(waiting)
             request.seconds -= loop.time() - began
+
+    def _watch_of(self, loop: asyncio.AbstractEventLoop) -> patience.Watch:
+        if self._watch is None or self._watch.loop is not loop:
+            self._watch = patience.Watch(loop)
+        return self._watch
 
     def _gather(self, loop: asyncio.AbstractEventLoop, seen: int, until: float) -> None:
         """Wake the thread as soon as the loop went round without a new caller.
@@ -156,6 +169,7 @@ class Batches(Generic[W]):
             if batch:
                 self._serve_batch(batch)
             elif self._closing:
+                self._end()
                 return
 
     def _serve_batch(self, batch: list[W]) -> None:

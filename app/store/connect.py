@@ -46,7 +46,7 @@ def accepted(url: str) -> URL:
 def file_identity(url: URL) -> tuple[int, int] | None:
     """Which file a SQLite URL names at this moment; None: none."""
     try:
-        found = Path(str(url.database)).stat()
+        found = os.stat(str(url.database))  # noqa: PTH116 - with each transaction: pathlib doubles it
     except OSError:
         return None
     return found.st_dev, found.st_ino
@@ -163,10 +163,10 @@ def _postgresql(url: URL, shared: dict[str, Any], *, read_only: bool) -> Engine:
         driver.learn()
         driver.commit()
 
-    @event.listens_for(engine, "checkin")
-    def _forget(driver: ImpatientConnection | None, _record: ConnectionPoolEntry) -> None:
-        if driver is not None:  # else it was given up
-            driver.forget()
+    @event.listens_for(engine, "begin")
+    def _forget(conn: Connection) -> None:
+        # What the transaction before it was allowed; a thread may keep its connection.
+        cast("ImpatientConnection", conn.connection.driver_connection).forget()
 
     if read_only:
         return engine.execution_options(postgresql_readonly=True)

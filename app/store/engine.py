@@ -1,4 +1,4 @@
-"""The one door to the database; with `connect`, the only place where SQLite and PostgreSQL differ.
+"""The one door to the database. SQLite and PostgreSQL differ here, in `connect` and `rows` only.
 
 Guarantees: what `Database.begin` commits is on disk when it returns, whole or not at all; a read
 sees one committed state; a database that cannot answer raises `StoreUnavailable` within about
@@ -11,10 +11,9 @@ try again, and is told so.
 
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
-from typing import Any, Literal
+from typing import Literal
 
 from sqlalchemy import ColumnElement, Connection, Table, func, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -23,6 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.store.connect import ROW_LOCKS, accepted, file_identity, make_engine
 from app.store.impatient import ImpatientConnection
+from app.store.kept import Kept, transaction
 
 # Keys of PostgreSQL's advisory locks: "certbnd" in ASCII and a number. They live in one namespace
 # per database, so they only have to differ from what else uses this database.
@@ -92,20 +92,20 @@ class Database:
         self._file: tuple[int, int] | None = None
 
     @contextmanager
-    def begin(self) -> Iterator[Connection]:
+    def begin(self, kept: "Kept | None" = None) -> Iterator[Connection]:
         """A write transaction: commits at the end of the block, rolls back when it raises.
 
         On SQLite it holds the only write lock from the start, so it cannot fail half-way for
-        another writer's sake.
+        another writer's sake. `kept` is for who writes again and again.
         """
-        with mapped(), self._writer.begin() as conn:
+        with mapped(), transaction(self._writer, kept) as conn:
             self._require_same_file()
             yield conn
 
     @contextmanager
-    def read(self) -> Iterator[Connection]:
+    def read(self, kept: "Kept | None" = None) -> Iterator[Connection]:
         """One committed state of everything, unchanged until the block ends. Writes are refused."""
-        with mapped(), self._reader.connect() as conn, conn.begin():
+        with mapped(), transaction(self._reader, kept) as conn:
             self._require_same_file()
             yield conn
 
@@ -231,66 +231,6 @@ def insert_or_replace(
         where=condition,
     )
     return conn.execute(upsert, execution_options={"preserve_rowcount": True}).rowcount == 1
-
-
-def insert_rows(
-    conn: Connection, table: Table, rows: Sequence[tuple[Any, ...]], conflict: str = ""
-) -> None:
-    """Insert rows given in the table's column order, as values the driver takes as they are.
-
-    PostgreSQL: executemany, which psycopg sends as one pipeline. SQLite: executemany would step row
-    by row, and each step gives up the interpreter lock and has to win it back from a busy event
-    loop; so several rows go in one statement of 2^n rows, few enough to stay prepared.
-    """
-    if conn.dialect.name == "postgresql":
-        if rows:
-            conn.exec_driver_sql(_insert_text(table, 1, "%s", conflict), list(rows))
-        return
-    start = 0
-    while left := len(rows) - start:
-        size = min(1 << (left.bit_length() - 1), 128)
-        values = tuple(value for row in rows[start : start + size] for value in row)
-        conn.exec_driver_sql(_insert_text(table, size, "?", conflict), values)
-        start += size
-
-
-def upsert_rows(
-    conn: Connection, table: Table, rows: Sequence[tuple[Any, ...]], change: str | None
-) -> None:
-    """As `insert_rows`; a row whose primary key is there changes that one, or nothing (None).
-
-    `change` is SQL of both dialects: ``{0}`` names the stored row, ``excluded`` the given one.
-    PostgreSQL gets one array per column: one statement and one answer, however many rows, which
-    here matters more than there, as other nodes may wait for these rows.
-    """
-    if conn.dialect.name == "postgresql":
-        if rows:
-            columns = tuple(list(values) for values in zip(*rows, strict=True))
-            conn.exec_driver_sql(_unnest_text(table, _conflict_text(table, change)), columns)
-        return
-    insert_rows(conn, table, rows, _conflict_text(table, change))
-
-
-@cache
-def _insert_text(table: Table, size: int, mark: str, conflict: str) -> str:
-    row = "(" + ", ".join([mark] * len(table.columns)) + ")"
-    names = ", ".join(column.name for column in table.columns)
-    return f"INSERT INTO {table.name} ({names}) VALUES {', '.join([row] * size)}{conflict}"  # noqa: S608 -- names from tables.py, values are parameters
-
-
-@cache
-def _unnest_text(table: Table, conflict: str) -> str:
-    names = ", ".join(column.name for column in table.columns)
-    dialect = postgresql.dialect()  # type: ignore[no-untyped-call] # -- SQLAlchemy's own signature
-    arrays = ", ".join(f"%s::{column.type.compile(dialect)}[]" for column in table.columns)
-    return f"INSERT INTO {table.name} ({names}) SELECT * FROM unnest({arrays}){conflict}"  # noqa: S608 -- names from tables.py, values are parameters
-
-
-@cache
-def _conflict_text(table: Table, change: str | None) -> str:
-    key = ", ".join(column.name for column in table.primary_key)
-    act = "NOTHING" if change is None else f"UPDATE SET {change.format(table.name)}"
-    return f" ON CONFLICT ({key}) DO {act}"
 
 
 @contextmanager

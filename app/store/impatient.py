@@ -40,12 +40,12 @@ class ImpatientConnection(psycopg.Connection):
         self.usual = self.allowed = seconds + GRACE if seconds else None
 
     def allow(self, seconds: float) -> None:
-        """Let statements take so long until `forget`."""
+        """Let statements take so long until the next transaction, which begins with `forget`."""
         if self.allowed is not None:
             self.allowed = max(self.allowed, seconds + GRACE)
 
     def forget(self) -> None:
-        """The transaction is over."""
+        """A transaction begins: the usual time again."""
         self.allowed = self.usual
 
     def wait(

@@ -22,6 +22,7 @@ from app.clock import now
 from app.store import audit, status_lists, tokens, uses
 from app.store.batches import Batches, Waiting, nobody
 from app.store.engine import Database, StoreUnavailable, lock_registry
+from app.store.kept import Kept
 from app.store.registry import Snapshots, Versioned, version
 from app.store.status_lists import StatusListRow
 from app.store.tokens import TokenRow
@@ -104,6 +105,7 @@ class Journal(Generic[R, D]):
         """`tell` gets the size of each transaction and the seconds it took."""
         self._traces = traces
         self._db = db
+        self._kept = Kept()
         self._snapshots = snapshots
         self._batches: Batches[_Waiting[R, D]] = Batches(
             "journal",
@@ -112,6 +114,7 @@ class Journal(Generic[R, D]):
             limit=batch_limit,
             failure="the record could not be written",
             tell=tell,
+            end=self._kept.close,
         )
         self._writer = audit.new_writer()
         self._stood = audit.Chain(self._writer)
@@ -171,7 +174,7 @@ class Journal(Generic[R, D]):
 
     def _write(self, batch: list[_Waiting[R, D]], most: int) -> bool:
         """Commit what stands. False, and nothing written, where over `most` would be taken again."""
-        with self._db.begin() as conn:
+        with self._db.begin(self._kept) as conn:
             lock_registry(conn, exclusive=False)
             if not self._is_near(conn, batch, most):
                 return False

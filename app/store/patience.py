@@ -8,12 +8,14 @@ Nothing of what a request waits for elsewhere counts, such as a client's key set
 import asyncio
 from collections.abc import Awaitable
 from contextvars import ContextVar
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from app.store.engine import StoreUnavailable
 
 LIMIT = 1.8
 """Seconds; with the answer they make two."""
+TICK = 0.05
+"""Seconds between looks at who waits. A timer for each would cost a request 4 µs."""
 
 T = TypeVar("T")
 
@@ -25,6 +27,38 @@ class Patience:
 
     def __init__(self) -> None:
         self.seconds = LIMIT
+
+
+class Waiter(Protocol):
+    """One who waits, on one event loop."""
+
+    def give_up(self) -> None:
+        """It takes too long."""
+
+
+class Watch:
+    """Tells those who wait too long, at most `TICK` late: one timer for all of an event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._until: dict[Waiter, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, waiter: Waiter, until: float) -> None:
+        """Have it give up then, in the time of the loop, unless it is removed before."""
+        self._until[waiter] = until
+        if self._timer is None:
+            self._timer = self.loop.call_later(TICK, self._look)
+
+    def remove(self, waiter: Waiter) -> None:
+        """It waits no more."""
+        self._until.pop(waiter, None)
+
+    def _look(self) -> None:
+        now = self.loop.time()
+        for late in [one for one, until in self._until.items() if until <= now]:
+            late.give_up()
+        self._timer = self.loop.call_later(TICK, self._look) if self._until else None
 
 
 _OF_REQUEST: ContextVar[Patience] = ContextVar("patience")

@@ -31,6 +31,7 @@ from app.store.denied import Denied
 from app.store.engine import Database, lock_registry, notify
 from app.store.proxies import ProxyRow
 from app.store.resources import ResourceRow
+from app.store.rows import execute
 from app.store.signing_keys import SigningKeyRow
 from app.store.tables import registry
 from app.store.trust import TrustSetRow
@@ -57,7 +58,8 @@ class RegistryRows:
 
 def version(conn: Connection) -> int:
     """The version this transaction sees."""
-    return conn.exec_driver_sql("SELECT version FROM registry").scalar_one()  # type: ignore[no-any-return] # -- SQL text has no types
+    (row,) = execute(conn, "SELECT version FROM registry")
+    return int(row[0])
 
 
 def load(conn: Connection) -> RegistryRows:

@@ -5,12 +5,13 @@ Rows are written by the journal only, so none exists without its audit entry.
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 
 from app.jose.jwt import MOST_LEEWAY
-from app.store.engine import allow_time, insert_rows
+from app.store.engine import allow_time
+from app.store.rows import execute, insert_rows
 from app.store.tables import tokens
 
 _IN = 30_000
@@ -23,9 +24,11 @@ _WALK = 60
 """Seconds that revoking may take on PostgreSQL: a million at once takes some five."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenRow:
-    """What was issued to whom, bound to which certificate. Members in the table's order."""
+class TokenRow(NamedTuple):
+    """What was issued to whom, bound to which certificate. Members in the table's order.
+
+    A tuple: one is made for every token, and is what the driver takes.
+    """
 
     jti: str
     client_id: str
@@ -44,27 +47,7 @@ class TokenRow:
 
 def insert_many(conn: Connection, rows: Sequence[TokenRow]) -> None:
     """Record tokens; a repeated jti raises `sqlalchemy.exc.IntegrityError` and none is recorded."""
-    insert_rows(
-        conn,
-        tokens,
-        [
-            (
-                row.jti,
-                row.client_id,
-                row.subject,
-                row.resource,
-                row.scope,
-                row.thumbprint,
-                row.kid,
-                row.issued_at,
-                row.expires_at,
-                row.revoked_at,
-                row.status_list,
-                row.status_index,
-            )
-            for row in rows
-        ],
-    )
+    insert_rows(conn, tokens, rows)
 
 
 def find(conn: Connection, jti: str) -> TokenRow | None:
@@ -95,9 +78,7 @@ _SELECT = f"SELECT {', '.join(c.name for c in tokens.columns)} FROM tokens WHERE
 
 
 def _rows(conn: Connection, statement: str, values: tuple[Any, ...]) -> dict[str, TokenRow]:
-    names = [column.name for column in tokens.columns]
-    rows = conn.exec_driver_sql(statement, values)
-    return {row[0]: TokenRow(**dict(zip(names, row, strict=True))) for row in rows}
+    return {row[0]: TokenRow(*row) for row in execute(conn, statement, values)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

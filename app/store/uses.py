@@ -22,7 +22,7 @@ from sqlalchemy import (
     tuple_,
 )
 
-from app.store.engine import upsert_rows
+from app.store.rows import upsert_rows
 from app.store.tables import certificate_days as days_table
 from app.store.tables import certificate_resources, certificate_uses, clients, expiry_notices
 

@@ -1,4 +1,4 @@
-"""HTTP/1.1 on top of `TlsConnection`: uvicorn's httptools protocol, made strict.
+"""HTTP/1.1 on top of `TlsConnection`, read by llhttp, for uvicorn's server.
 
 Guarantees: an endpoint sees only whole requests, headers and body, within the caps and deadlines,
 with exactly one Host, an origin-form target and one meaning (RFC 9112 sections 3.2, 6.3, 11.2);
@@ -13,13 +13,12 @@ from typing import Any, cast
 
 import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from app.tls import refusals, request_rules, scope
 from app.tls.connection import TlsConnection
 from app.tls.deadlines import NEVER
+from app.tls.exchange import Application, Exchange
 from app.tls.limits import Limits
 from app.tls.refusals import Refusal, Refused
 from app.tls.request_rules import DECISIVE
@@ -27,7 +26,7 @@ from app.tls.request_rules import DECISIVE
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class HttpProtocol(HttpToolsProtocol):
+class HttpProtocol:
     """The requests of one connection."""
 
     transport: TlsConnection
@@ -35,15 +34,19 @@ class HttpProtocol(HttpToolsProtocol):
     def __init__(
         self, config: Config, server_state: ServerState, app_state: dict[str, Any], limits: Limits
     ) -> None:
-        super().__init__(config, server_state, app_state, asyncio.get_running_loop())
-        # uvicorn lets data after a "Connection: close" request pass as a further request.
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=False)
+        self.app = cast("Application", config.loaded_app)
+        self.server_state = server_state
+        self.app_state = app_state
+        self.loop = asyncio.get_running_loop()
+        self.parser = httptools.HttpRequestParser(self)
         self.limits = limits
-        self.running: RequestResponseCycle | None = None
+        self.url = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.running: Exchange | None = None
         """The request being answered."""
-        self.waiting: deque[RequestResponseCycle] = deque()
-        """Whole requests behind it, pipelined."""
-        self.arriving: RequestResponseCycle | None = None
+        self.waiting: deque[Exchange] = deque()
+        """Whole requests behind it, pipelined. While there are any, nothing is read."""
+        self.arriving: Exchange | None = None
         """The request whose headers are complete and whose body is not."""
         self.incoming = False
         """A request has begun and is not complete."""
@@ -64,14 +67,15 @@ class HttpProtocol(HttpToolsProtocol):
         """No further request after those already here."""
         self.stopping = False
         """The request that is arriving, or the next, will be the last."""
+        self.writable: asyncio.Event | None = None
+        """Where the client does not take what was sent: set once it did."""
 
     # -- called by the connection ------------------------------------------------------------
 
-    def connection_made(self, transport: TlsConnection) -> None:  # type: ignore[override]  # never another kind
+    def connection_made(self, transport: TlsConnection) -> None:
         """The handshake is complete."""
-        self.connections.add(self)
+        self.server_state.connections.add(cast("Any", self))
         self.transport = transport
-        self.flow = FlowControl(transport)
         self.common = scope.of_connection(transport, self.app_state)
         self.stopping = transport.handing_over
         transport.deadline = self.loop.time() + self.limits.headers
@@ -101,7 +105,7 @@ class HttpProtocol(HttpToolsProtocol):
             # The parser keeps an unfinished trailer whole, and copies it with each piece.
             self.refuse(refusals.BODY_TOO_LARGE)
 
-    def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn returns nothing
+    def eof_received(self) -> bool:
         """The client will send no more; True while a response is due."""
         if self.running is None:
             return False
@@ -110,14 +114,24 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Tell every request on this connection that its client is gone."""
-        self.connections.discard(self)
-        for cycle in (self.running, *self.waiting):
-            if cycle is not None and not cycle.response_complete:
-                cycle.disconnected = True
-                cycle.message_event.set()
+        self.server_state.connections.discard(cast("Any", self))
+        for exchange in (self.running, *self.waiting):
+            if exchange is not None:
+                exchange.leave()
         self.waiting.clear()
-        self.flow.resume_writing()
+        self.resume_writing()
         self.parser = None  # type: ignore[assignment]  # breaks a reference cycle; nothing is parsed after this
+
+    def pause_writing(self) -> None:
+        """The client does not take what was sent."""
+        if self.writable is None:
+            self.writable = asyncio.Event()
+
+    def resume_writing(self) -> None:
+        """It took it."""
+        writable, self.writable = self.writable, None
+        if writable is not None:
+            writable.set()
 
     def expire(self) -> None:
         """The deadline of the current phase has passed."""
@@ -148,7 +162,7 @@ class HttpProtocol(HttpToolsProtocol):
         An idle connection is left to its own deadline: ending it now could cross a request.
         """
         self.stopping = True
-        if self.running is not None and not self.running.response_started:
+        if self.running is not None and not self.running.started:
             self._end_after_those_here()
 
     def refuse(self, refusal: Refusal) -> None:
@@ -170,6 +184,10 @@ class HttpProtocol(HttpToolsProtocol):
         deadline = self.loop.time() + self.limits.headers
         self.transport.deadline = min(self.transport.deadline, deadline)
 
+    def on_url(self, url: bytes) -> None:
+        """The target, or a piece of it."""
+        self.url += url
+
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header line, or a trailer, which is dropped: it came after the checks."""
         if not self.in_headers:
@@ -187,28 +205,20 @@ class HttpProtocol(HttpToolsProtocol):
         self._check_size()
         upgrade = self.parser.should_upgrade()
         request_rules.check(version, self.url, self.checked, self.limits, upgrade=upgrade)
-        self.arriving = RequestResponseCycle(
-            scope=cast(
-                "Any",
-                scope.of_request(
-                    self.common, version, self.parser.get_method(), self.url, self.headers
-                ),
+        self.arriving = Exchange(
+            scope.of_request(
+                self.common, version, self.parser.get_method(), self.url, self.headers
             ),
-            transport=self.transport,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=self.access_log,
-            default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
-            expect_100_continue=False,
+            self.transport,
+            lambda: self.writable,
+            self.server_state.default_headers,
+            self.on_response_complete,
             keep_alive=(
                 version == "1.1"
                 and self.parser.should_keep_alive()
                 and not upgrade
                 and not self.stopping
             ),
-            on_response=self.on_response_complete,
         )
         self.transport.deadline = self.loop.time() + self.limits.body
         if self.checked.get(b"expect", b"").lower() == b"100-continue" and self.running is None:
@@ -225,22 +235,20 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The request is whole: answer it, or queue it behind the one being answered."""
-        cycle, self.arriving = self.arriving, None
-        if cycle is None:
+        exchange, self.arriving = self.arriving, None
+        if exchange is None:
             return
         self.incoming = False
         self.in_headers = True
         self.header_bytes = -self.piece  # `data_received` adds it: it belongs to this request
-        cycle.more_body = False
-        cycle.message_event.set()
         if self.running is None:
-            self._start(cycle)
+            self._start(exchange)
         elif len(self.waiting) >= self.limits.max_waiting:
             # One record holds hundreds of small requests, each of them some kilobytes of objects.
             raise Refused(refusals.TOO_MANY_WAITING)
         else:
-            self.waiting.append(cycle)
-            self.flow.pause_reading()
+            self.waiting.append(exchange)
+            self.transport.pause_reading()
 
     # -- called by the response --------------------------------------------------------------
 
@@ -253,22 +261,24 @@ class HttpProtocol(HttpToolsProtocol):
             return
         if self.waiting:
             self._start(self.waiting.popleft())
+            if not self.waiting:
+                self.transport.resume_reading()
         elif self.refusal is not None:
             self._send_refusal(self.refusal)
         elif self.last_response:
             self.transport.close()
-        else:
-            if not self.incoming:
-                self.transport.deadline = self.loop.time() + self.limits.idle
-            self.flow.resume_reading()
+        elif not self.incoming:
+            self.transport.deadline = self.loop.time() + self.limits.idle
 
     # -- inside ------------------------------------------------------------------------------
 
-    def _start(self, cycle: RequestResponseCycle) -> None:
-        self.running = cycle
+    def _start(self, exchange: Exchange) -> None:
+        self.running = exchange
         if not self.incoming:
             self.transport.deadline = NEVER
-        self._start_asgi_task(cycle, self.app)
+        task = self.loop.create_task(exchange.run(self.app))
+        task.add_done_callback(self.server_state.tasks.discard)
+        self.server_state.tasks.add(task)
 
     def _end_after_those_here(self) -> None:
         self.last_response = True

@@ -7,7 +7,8 @@ and no signature check.
 
 import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any
 
 from app.binding import mtls
@@ -36,7 +37,10 @@ class Genuine:
 
     def agrees(self, row: TokenRow) -> bool:
         """Whether the record says the same, member by member."""
-        return all(getattr(self, name) == getattr(row, name) for name in self.__slots__)
+        return bool(_members(self) == _members(row))
+
+
+_members = attrgetter(*(member.name for member in fields(Genuine)))
 
 
 class OwnTokens:

@@ -4,18 +4,24 @@ One meaning per request: nothing is read from the query, a name stands once (unl
 declares it repeatable), an empty value counts as absent (RFC 6749 section 3.2).
 """
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from app.errors import Finding, InvalidRequest, PayloadTooLarge, Reason
+from app.web import headers
 
 MAX_BODY = 64 * 1024
 """Bytes. The longest sensible request (100 scopes, one resource) stays below 8 KiB."""
 MAX_FIELDS = 100
 MEDIA_TYPE = "application/x-www-form-urlencoded"
+_NAMES = {name.encode(): name for name in ("grant_type", "client_id", "scope", "resource", "token")}
+"""Those of nearly all fields."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,36 +58,38 @@ async def read(request: Request, *, repeatable: Collection[str] = ()) -> Form:
     """
     if request.scope["query_string"]:
         raise malformed("a query string", "all parameters in the body")
-    media_type = request.headers.getlist("content-type")
+    media_type = headers.values(request, b"content-type")
     if len(media_type) != 1 or not _is_form(media_type[0]):
         raise malformed(f"content type {media_type!r}", MEDIA_TYPE)
     return parse(await _body(request), repeatable=repeatable)
 
 
 def _is_form(content_type: str) -> bool:
+    if content_type == MEDIA_TYPE:
+        return True
     essence, _, parameters = content_type.partition(";")
     charset = parameters.strip().lower().replace('"', "")
     return essence.strip().lower() == MEDIA_TYPE and charset in ("", "charset=utf-8")
 
 
 async def _body(request: Request) -> bytes:
-    chunks, size = [], 0
-    try:
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > MAX_BODY:
-                raise PayloadTooLarge(
-                    Finding(
-                        "form",
-                        f"more than {MAX_BODY} bytes",
-                        f"at most {MAX_BODY} bytes",
-                        reason=Reason.REQUEST_MALFORMED,
-                    )
+    body, more = b"", True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise malformed("the client went away", "a complete body")
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > MAX_BODY:
+            raise PayloadTooLarge(
+                Finding(
+                    "form",
+                    f"more than {MAX_BODY} bytes",
+                    f"at most {MAX_BODY} bytes",
+                    reason=Reason.REQUEST_MALFORMED,
                 )
-            chunks.append(chunk)
-    except ClientDisconnect:
-        raise malformed("the client went away", "a complete body") from None
-    return b"".join(chunks)
+            )
+    return body
 
 
 def parse(body: bytes, *, repeatable: Collection[str] = ()) -> Form:
@@ -93,7 +101,8 @@ def parse(body: bytes, *, repeatable: Collection[str] = ()) -> Form:
     values: dict[str, tuple[str, ...]] = {}
     for field in fields:
         raw_name, _, raw_value = field.partition(b"=")
-        name, value = _decode(raw_name), _decode(raw_value)
+        name = _NAMES.get(raw_name) or _decode(raw_name)
+        value = _decode(raw_value)
         if name in seen and name not in repeatable:
             raise malformed(f"parameter {name!r} repeated", "each parameter once")
         seen.add(name)
@@ -103,21 +112,21 @@ def parse(body: bytes, *, repeatable: Collection[str] = ()) -> Form:
 
 
 def _decode(raw: bytes) -> str:
-    if b"%" not in raw and b"+" not in raw and raw.isascii() and raw.decode("ascii").isprintable():
-        return raw.decode("ascii")
+    if raw.isascii() and b"%" not in raw and b"+" not in raw:
+        plain = raw.decode("ascii")
+        if plain.isprintable():
+            return plain
     _check_escapes(raw)
     try:
         text = unquote_to_bytes(raw.replace(b"+", b" ")).decode("utf-8")
     except UnicodeDecodeError:
         raise malformed("bytes that are not UTF-8", "UTF-8") from None
-    if any(ord(c) < ord(" ") or ord(c) == 0x7F for c in text):  # noqa: PLR2004 - DEL
+    if _CONTROL.search(text):
         raise malformed("a control character", "printable text")
     return text
 
 
 def _check_escapes(raw: bytes) -> None:
     # unquote_to_bytes leaves a broken escape as it stands: a second spelling of the same value.
-    hexadecimal = b"0123456789abcdefABCDEF"
-    for piece in raw.split(b"%")[1:]:
-        if len(piece) < 2 or piece[0] not in hexadecimal or piece[1] not in hexadecimal:  # noqa: PLR2004 - two hex digits
-            raise malformed("a broken percent escape", "%XX")
+    if _BROKEN_ESCAPE.search(raw):
+        raise malformed("a broken percent escape", "%XX")

@@ -1,7 +1,6 @@
 """Stopping somebody on both databases: the tokens go in the same transaction, and only theirs."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,7 +41,7 @@ def issued(
 ) -> None:
     """Tokens of ``bot`` bound to this certificate, recorded as the journal does."""
     now = clock.now()
-    rows = [replace(token(), thumbprint=thumbprint, expires_at=now + 100) for _ in range(count)]
+    rows = [token()._replace(thumbprint=thumbprint, expires_at=now + 100) for _ in range(count)]
     with desk.db.begin() as conn:
         tokens.insert_many(conn, rows)
         uses.record(conn, [use(thumbprint=thumbprint, issuer=issuer, trust_set=trust_set, at=now)])

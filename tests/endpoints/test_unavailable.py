@@ -133,7 +133,7 @@ def test_a_full_journal_is_no_catastrophe(stage: Stage, monkeypatch: pytest.Monk
         ("app.tokens.genuine.jwt.verify_issued", "POST", "/revoke"),
         ("app.endpoints.revoke.revocation_of", "POST", "/revoke"),
         ("app.endpoints.metadata.document", "GET", WELL_KNOWN),
-        ("app.endpoints.jwks.public_document", "GET", "/jwks"),
+        ("app.endpoints.jwks.headers.first", "GET", "/jwks"),
         ("app.endpoints.health.json_response", "GET", "/livez"),
     ],
 )
@@ -196,7 +196,7 @@ def test_a_newer_registry_decides_again(stage: Stage) -> None:
     assert answer.status == 200
 
 
-def _away(_database: object) -> NoReturn:
+def _away(*_: object) -> NoReturn:
     raise StoreUnavailable("the database is away")
 
 

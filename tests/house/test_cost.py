@@ -11,9 +11,9 @@ from tests.kit.running import clean_environment
 
 RECORDED = {
     (3, 11): {
-        "request": {"python": 457, "builtin": 503},
-        "journal": {"python": 410, "builtin": 195},
-        "connection": {"python": 226, "builtin": 220},
+        "request": {"python": 378, "builtin": 438},
+        "journal": {"python": 141, "builtin": 82},
+        "connection": {"python": 217, "builtin": 200},
     }
 }
 """Calls of functions per token, by version of Python and kind of work; see `tests.kit.calls`. To

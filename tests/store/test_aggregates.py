@@ -279,7 +279,7 @@ def test_expired_tokens_are_purged_in_batches(db: Database) -> None:
 def test_a_revoked_token_outlasts_every_clock_on_its_list(db: Database) -> None:
     """A resource whose clock is behind, by all that it may allow twice, still finds it revoked."""
     row = token(expires_at=1000)
-    row = replace(row, revoked_at=900, status_list="L" * 16, status_index=7)
+    row = row._replace(revoked_at=900, status_list="L" * 16, status_index=7)
     with db.begin() as conn:
         tokens.insert_many(conn, [row])
     for now, places in ((1000 + 2 * MOST_LEEWAY, [7]), (1001 + 2 * MOST_LEEWAY, [])):
@@ -294,9 +294,9 @@ def test_outstanding_tokens_are_counted(db: Database) -> None:
     rows = [
         token(expires_at=10),
         token(expires_at=30),
-        replace(token(expires_at=40), thumbprint=other),
-        replace(token(expires_at=50), thumbprint=other, client_id="bot2"),
-        replace(token(expires_at=60), revoked_at=5),
+        token(expires_at=40)._replace(thumbprint=other),
+        token(expires_at=50)._replace(thumbprint=other, client_id="bot2"),
+        token(expires_at=60)._replace(revoked_at=5),
     ]
     with db.begin() as conn:
         tokens.insert_many(conn, rows)

@@ -2,12 +2,24 @@
 
 import json
 import threading
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 
-from app.audit import CertificateEvidence, ClientAdded, ClientDisabled, RequestRefused, new_ref
+from app.audit import (
+    CertificateEvidence,
+    ClientAdded,
+    ClientDisabled,
+    Event,
+    FindingRecord,
+    RequestRefused,
+    RequestsRefused,
+    canonical,
+    new_ref,
+)
+from app.errors import Reason
 from app.store import audit
 from app.store.engine import Database
 from app.store.tables import audit as table
@@ -40,6 +52,26 @@ def test_a_stream_continues_where_it_stands(db: Database) -> None:
         assert [row.seq for row in entries(conn)] == [1, 2, 3, 4, 5]
         assert entries(conn)[0].prev == bytes(32)
         assert unbroken(conn)
+
+
+def test_an_entry_is_spelled_canonically() -> None:
+    """Every kind of member: the text that is stored is the one spelling of the entry's body."""
+    odd = 'quote " backslash \\ slash / line\n tab\t nul\0 del\x7f é € \U0001f511 \u2028'
+    found = FindingRecord(check="name", seen=odd, expected="", reason=Reason.DN_MISMATCH)
+    details: dict[str, object] = {
+        "b": [1, None, True, 1.5, {"z": odd, "a": -1}],
+        "a": {},
+        odd: [],
+        "n": None,
+    }
+    events: list[Event] = [
+        replace(refusal(odd, odd), findings=(found, found)),
+        replace(refusal(), findings=(), status=-(10**30)),
+        ClientAdded(actor=odd, details=details, reason=Reason.EXPIRED),
+        RequestsRefused(endpoint="", error="", status=0, alike=("endpoint", odd)),
+    ]
+    for event in events:
+        assert audit.entry(event).body == canonical(event.body()).decode()
 
 
 @pytest.mark.parametrize("column", ["body", "at_ms", "prev"])

@@ -12,6 +12,7 @@ from app.audit import RequestRefused, TokenRevoked
 from app.store import audit, clients, registry, tokens
 from app.store.engine import Database, StoreUnavailable, lock_registry
 from app.store.journal import _AHEAD, _RETAKEN, Journal, JournalFull
+from app.store.kept import Kept
 from tests.store.chains import entries, unbroken
 from tests.store.decisions import Made, View, issue
 
@@ -263,8 +264,8 @@ def test_a_commit_whose_answer_was_lost_does_not_break_the_chain(
         lose = False
 
         @contextmanager
-        def begin(self) -> Iterator[Connection]:
-            with super().begin() as conn:
+        def begin(self, kept: Kept | None = None) -> Iterator[Connection]:
+            with super().begin(kept) as conn:
                 yield conn
             if self.lose:
                 self.lose = False

@@ -139,7 +139,7 @@ def test_a_database_that_is_away_is_said_to_be(
     """Everyone who waits gets `StoreUnavailable`, whatever broke; then it heals by itself."""
     lookups = lookups_of(batch_limit=1)
 
-    def away(_database: object) -> NoReturn:
+    def away(*_: object) -> NoReturn:
         raise StoreUnavailable("away")
 
     def broken(*_: object) -> NoReturn:

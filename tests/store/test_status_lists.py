@@ -1,7 +1,5 @@
 """Status lists and the tokens on them, on both databases."""
 
-from dataclasses import replace
-
 import pytest
 
 from app.jose.jwt import MOST_LEEWAY
@@ -25,7 +23,7 @@ def on(
 ) -> TokenRow:
     """A token at this place."""
     row = token(client_id=client_id, expires_at=expires_at)
-    return replace(row, status_list=list_id, status_index=index, thumbprint=thumbprint)
+    return row._replace(status_list=list_id, status_index=index, thumbprint=thumbprint)
 
 
 def test_the_mark_differs_where_the_places_differ(db: Database) -> None:

@@ -168,13 +168,13 @@ def test_what_is_remembered_is_bounded() -> None:
     ("row", "of", "good"),
     [
         (ROW, registry(pki_row()), True),
-        (replace(ROW, revoked_at=NOW), registry(pki_row()), False),
-        (replace(ROW, revoked_at=0), registry(pki_row()), False),
+        (ROW._replace(revoked_at=NOW), registry(pki_row()), False),
+        (ROW._replace(revoked_at=0), registry(pki_row()), False),
         (ROW, registry(), False),
         (ROW, registry(pki_row(disabled_at=NOW)), False),
         (ROW, with_denied(ROW.thumbprint), False),
         (ROW, with_denied("another"), True),
-        (replace(ROW, scope="write"), registry(pki_row()), False),
+        (ROW._replace(scope="write"), registry(pki_row()), False),
     ],
     ids=[
         "good",
@@ -233,7 +233,7 @@ def test_an_active_answer_says_these_members_and_no_others() -> None:
         "token_type": "Bearer",
         "cnf": {"x5t#S256": peer().thumbprint},
     }
-    assert "scope" not in active(ISSUER, replace(ROW, scope=""))
+    assert "scope" not in active(ISSUER, ROW._replace(scope=""))
 
 
 @pytest.mark.parametrize(

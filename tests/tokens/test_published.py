@@ -11,6 +11,7 @@ import pytest
 from app.jose import jwt
 from app.store import status_lists, tokens
 from app.store.engine import Database, StoreUnavailable
+from app.store.kept import Kept
 from app.store.status_lists import StatusListRow
 from app.tokens.published import KEPT, Now, PublishedLists
 from app.tokens.status_document import Document
@@ -40,10 +41,10 @@ class Counted(Database):
     at_end: Callable[[], None] = staticmethod(lambda: None)
 
     @contextmanager
-    def read(self) -> Any:
+    def read(self, kept: Kept | None = None) -> Any:
         """As the real one."""
         self.reads += 1
-        with super().read() as conn:
+        with super().read(kept) as conn:
             self.at_begin()
             yield conn
             self.at_end()
@@ -80,7 +81,7 @@ def issue(db: Database, index: int) -> str:
 
 
 def _on(row: tokens.TokenRow, index: int) -> tokens.TokenRow:
-    values = {name: getattr(row, name) for name in row.__slots__}
+    values = {name: getattr(row, name) for name in row._fields}
     return tokens.TokenRow(**values | {"status_list": LIST.id, "status_index": index})
 
 
