@@ -20,6 +20,7 @@ from app.admin.problem import Kind, Problem
 from app.config import Settings
 from app.store import audit, registry
 from app.store.engine import Database
+from app.store.settled import settle
 
 FILE = "certbound.seen"
 
@@ -67,7 +68,7 @@ def keep(home: Path, database: Database) -> bool:
     """
     now = of(database)
     if known(home, now.database) != now:
-        database.settle()
+        settle(database)
     return note(home, now)
 
 

@@ -10,7 +10,6 @@ try again, and is told so.
 """
 
 import sqlite3
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Literal
@@ -19,6 +18,7 @@ from sqlalchemy import ColumnElement, Connection, Table, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import PoolProxiedConnection
 
 from app.store.connect import ROW_LOCKS, accepted, file_identity, make_engine
 from app.store.impatient import ImpatientConnection
@@ -52,9 +52,6 @@ _SQLITE_LASTING = {
     sqlite3.SQLITE_NOTADB,
 }
 """Those of them that somebody has to do something about."""
-
-_CHECKPOINTS = 20
-"""Tries, 10 ms apart: another process's checkpoint takes less."""
 
 _READ_ONLY_TRANSACTION = "25006"
 """SQLSTATE of a write on a standby: a failover is under way."""
@@ -124,30 +121,9 @@ class Database:
                 "the database file was removed or replaced while in use; restart this process"
             )
 
-    def settle(self) -> None:
-        """Return once all that can be read by now is on disk; raises `StoreUnavailable`.
-
-        PostgreSQL lets nobody read what is not. SQLite may: a commit whose log could not be
-        synchronized fails, and yet is read by the next process that opens the file, until the
-        disk's failure has passed and took it along.
-        """
-        if self.dialect != "sqlite":
-            return
-        connection = self._writer.raw_connection()
-        try:
-            for _ in range(_CHECKPOINTS):
-                cursor = connection.cursor()
-                cursor.execute("PRAGMA wal_checkpoint(PASSIVE)")
-                row = cursor.fetchone()
-                cursor.close()
-                if row is not None and not row[0]:  # else another process is at it
-                    return
-                time.sleep(0.01)
-        except sqlite3.Error as error:
-            raise StoreUnavailable(str(error)) from error
-        finally:
-            connection.close()
-        raise StoreUnavailable("others write the log back all the time")
+    def raw_writer(self) -> PoolProxiedConnection:
+        """The driver's own connection, without a transaction; for `app.store.settled`. Close it."""
+        return self._writer.raw_connection()
 
     def dispose(self) -> None:
         """Close every idle connection."""
