@@ -25,10 +25,8 @@ class Fold:
             return f"follows number {last.number}: those between are missing"
         if last is not None and following.previous != last.digest:
             return f"names another checkpoint {last.number} than the one that is here"
-        return None if last is None else self.forgotten(following)
-
-    def forgotten(self, following: Checkpoint) -> str | None:
-        """Which stream `following` forgets or turns back; None: it knows of all that is known."""
+        if last is None:
+            return None
         for writer, head in self.heads.items():
             if (found := following.streams.get(writer)) is not None:
                 if found.seq < head.seq:

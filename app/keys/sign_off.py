@@ -167,10 +167,8 @@ class SignOff:
                     raise TrailAltered("the whole checkpoint that others build on is missing")
                 return
             fold.take(self._read(whole))
-        elif (row := checkpoints.find(conn, fold.last.number)) is None:
-            self._take_cut(conn, fold.last)
-        elif checkpoints_of.digest_of(row.statement) != fold.last.digest:
-            raise _replaced(fold.last)
+        elif not self._still_there(conn, fold.last):
+            raise TrailAltered(f"checkpoint {fold.last.number} is not the one that was here before")
         while fold.last is not None and (
             rows := checkpoints.after(conn, fold.last.number, _AT_ONCE)
         ):
@@ -181,15 +179,12 @@ class SignOff:
                 fold.take(following)
         self._require_ours(conn)
 
-    def _take_cut(self, conn: Transaction, seen: Checkpoint) -> None:
-        """Go on from the cut that gave up what was seen last, and maybe others behind it."""
-        row = checkpoints.newest(conn, ("cut",))
-        cut = self._read(row) if row is not None else None
-        if cut is None or (cut.first or 0) <= seen.number:
-            raise _replaced(seen)
-        if objection := self._fold.forgotten(cut):
-            raise TrailAltered(f"checkpoint {cut.number} {objection}")
-        self._fold.take(cut)
+    def _still_there(self, conn: Transaction, seen: Checkpoint) -> bool:
+        row = checkpoints.find(conn, seen.number)
+        if row is not None:
+            return checkpoints_of.digest_of(row.statement) == seen.digest
+        cut = checkpoints.newest(conn, ("cut",))
+        return cut is not None and (self._read(cut).first or 0) > seen.number
 
     def _require_ours(self, conn: Transaction) -> None:
         """The last checkpoint was signed by a key that the sealing key sealed."""
@@ -206,7 +201,3 @@ class SignOff:
         if (found.number, found.at, found.kind) != (row.number, row.at, row.kind):
             raise TrailAltered(f"checkpoint {row.number} is not the one its columns say")
         return found
-
-
-def _replaced(seen: Checkpoint) -> TrailAltered:
-    return TrailAltered(f"checkpoint {seen.number} is not the one that was here before")

@@ -9,12 +9,9 @@ from sqlalchemy import update
 from app.admin.audit_cut import Cut, cut
 from app.admin.problem import Problem
 from app.audit import canonical
-from app.keys.checkpoint import read
-from app.keys.fold import Fold
-from app.store import audit, checkpoints
+from app.store import audit
 from app.store.audit import Wanted
 from app.store.engine import Database
-from app.store.streams import Head
 from app.store.tables import audit as table
 from app.store.tables import audit_checkpoints
 from tests.kit import tampering
@@ -155,32 +152,6 @@ def test_a_second_cut_goes_on_from_the_first(trail: Trail) -> None:
     trail.act("three")
     trail.append("a", refusal())
     assert trail.faults() == []
-
-
-def test_a_process_that_was_behind_signs_on_after_a_cut(trail: Trail) -> None:
-    """It knew none of the checkpoints that remain: no alteration, and its next one verifies."""
-    behind = trail.signer()
-    assert behind.due(trail.now + 30) is None  # it has looked, and another's was fresh
-    for _ in range(3):
-        trail.append("a", refusal())
-        trail.sign()
-    cut_at(trail, (NEW // 1000 + 1000) * 1000)
-    trail.append("a", refusal())
-    made = behind.write(trail.now + 60)
-    assert made is not None
-    assert trail.faults() == []
-
-
-def test_a_cut_that_forgets_a_stream_is_told_to_whoever_knew_it(trail: Trail) -> None:
-    """A process that was behind goes on from a cut only where that says of each stream as much."""
-    cut_at(trail)
-    with trail.db.read() as conn:
-        row = checkpoints.newest(conn, ("cut",))
-    assert row is not None
-    cut = read(row.statement)
-    assert Fold(heads=dict(cut.streams)).forgotten(cut) is None
-    assert "says nothing of stream c" in str(Fold(heads={"c": Head(1, bytes(32))}).forgotten(cut))
-    assert "went back from 9 to 8" in str(Fold(heads={"a": Head(9, bytes(32))}).forgotten(cut))
 
 
 def test_a_cut_that_nobody_signed_is_told(trail: Trail) -> None:
