@@ -25,10 +25,10 @@ class Fold:
             return f"follows number {last.number}: those between are missing"
         if last is not None and following.previous != last.digest:
             return f"names another checkpoint {last.number} than the one that is here"
-        return None if last is None else self.forgotten(following)
+        return self.turned_back(following)
 
-    def forgotten(self, following: Checkpoint) -> str | None:
-        """Which stream `following` forgets or turns back; None: it knows of all that is known."""
+    def turned_back(self, following: Checkpoint) -> str | None:
+        """Which stream `following` says has gone back, or forgets; None: none, however far ahead."""
         for writer, head in self.heads.items():
             if (found := following.streams.get(writer)) is not None:
                 if found.seq < head.seq:

@@ -181,9 +181,9 @@ class SignOff:
                 return
             fold.take(self._read(whole))
         elif (row := checkpoints.find(conn, fold.last.number)) is None:
-            self._take_cut(conn, fold.last)
+            self._go_on_from_cut(conn, fold.last)
         elif checkpoints_of.digest_of(row.statement) != fold.last.digest:
-            raise _replaced(fold.last)
+            raise TrailAltered(f"checkpoint {fold.last.number} is not the one that was here before")
         while fold.last is not None and (
             rows := checkpoints.after(conn, fold.last.number, _AT_ONCE)
         ):
@@ -194,13 +194,13 @@ class SignOff:
                 fold.take(following)
         self._require_ours(conn)
 
-    def _take_cut(self, conn: Transaction, seen: Checkpoint) -> None:
-        """Go on from the cut that gave up what was seen last, and maybe others behind it."""
+    def _go_on_from_cut(self, conn: Transaction, seen: Checkpoint) -> None:
+        """The checkpoint seen last is gone: a cut must say so, and forget no stream that it signed."""
         row = checkpoints.newest(conn, ("cut",))
         cut = self._read(row) if row is not None else None
         if cut is None or (cut.first or 0) <= seen.number:
-            raise _replaced(seen)
-        if objection := self._fold.forgotten(cut):
+            raise TrailAltered(f"checkpoint {seen.number} is not the one that was here before")
+        if objection := self._fold.turned_back(cut):
             raise TrailAltered(f"checkpoint {cut.number} {objection}")
         self._fold.take(cut)
 
@@ -221,7 +221,3 @@ class SignOff:
         if (found.number, found.at, found.kind) != (row.number, row.at, row.kind):
             raise TrailAltered(f"checkpoint {row.number} is not the one its columns say")
         return found
-
-
-def _replaced(seen: Checkpoint) -> TrailAltered:
-    return TrailAltered(f"checkpoint {seen.number} is not the one that was here before")
