@@ -36,7 +36,7 @@ def test_what_is_on_disk_is_settled(db: Database, tmp_path: Path) -> None:
     settle(db)
     settle(db)
     assert seen.keep(tmp_path, db)
-    assert seen.known(tmp_path) == seen.of(db)
+    assert seen.known(tmp_path, seen.name_of(db)) == seen.of(db)
 
 
 @pytest.mark.parametrize("dialect", ["sqlite"])
@@ -44,4 +44,4 @@ def test_no_mark_while_the_file_cannot_be_written(database_url: str, tmp_path: P
     """The commit is read by its own process; nobody can say that the disk has it."""
     command = [sys.executable, "-c", NO_ROOM, database_url, str(tmp_path)]
     assert subprocess.run(command, cwd=ROOT, check=False).returncode == 7
-    assert seen.known(tmp_path) is None
+    assert not (tmp_path / seen.FILE).exists()
