@@ -62,7 +62,7 @@ def _admit(judge: Judge) -> AuthenticatedClient:
 
 
 async def _members(door: Door, asked: Asking, seen: Sight) -> Mapping[str, Any] | Refusal:
-    _tell_blind(seen)
+    _tell_blind(door, seen)
     row = seen.row if _is_shown(seen, seen.judge, seen.caller) else None
     if row is None:
         return INACTIVE
@@ -99,10 +99,12 @@ def _may_ask(judge: Judge, caller: AuthenticatedClient, genuine: Genuine) -> boo
     return (may_report if reports else visible)(caller.client, genuine)
 
 
-def _tell_blind(seen: Sight) -> None:
+def _tell_blind(door: Door, seen: Sight) -> None:
     """For the operator alone: who asks may not look. The answer never tells it from a bad token."""
     client, genuine = seen.caller.client, seen.genuine
-    if genuine is not None and not _may_ask(seen.judge, seen.caller, genuine):
+    if genuine is None or _may_ask(seen.judge, seen.caller, genuine):
+        return
+    if door.limits.hints.take(client.client_id):
         log().warning(
             "introspection.not_served",
             client_id=client.client_id,

@@ -19,6 +19,8 @@ class RequestLimits:
     """By client_id: requests of authenticated clients."""
     addresses: Rates = field(default_factory=partial(Rates, 0))
     """By address: requests refused before a client was authenticated."""
+    hints: Rates = field(default_factory=partial(Rates, 1))
+    """By client_id: log lines that its requests cause and that say the same again and again."""
 
     def too_often(self, source: str, error: OAuthError) -> OAuthError:
         """The refusal of a stranger: `error`, or that the address had too many of them."""

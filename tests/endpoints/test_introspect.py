@@ -9,6 +9,7 @@ from app import clock
 from app.admin import clients
 from app.admin.authority import Request
 from app.jose import jwt
+from app.rates import BURST
 from app.store import denied, registry, tokens
 from app.tls.peer import PeerCertificate
 from tests.kit.asgi import FORM, Stage
@@ -131,6 +132,21 @@ def test_an_inactive_token_has_no_verdict(
     assert stage.revoke(token).status == 200
     assert stage.introspect(token, api, client_id="api", **told).json() == INACTIVE
     assert audited(stage) == before + 1
+
+
+def test_who_may_not_look_fills_no_log(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    """However often it asks: some lines a second for a client, and the same answer each time."""
+    token = issued(stage)
+    stranger = stage.add_client("stranger")
+    moment = [0.0]
+    stage.house.door.limits.hints._monotonic = lambda: moment[0]
+    capsys.readouterr()
+    for _ in range(20):
+        assert stage.introspect(token, stranger, client_id="stranger").json() == INACTIVE
+    assert capsys.readouterr().out.count("introspection.not_served") == BURST
+    moment[0] = 60
+    assert stage.introspect(token, stranger, client_id="stranger").json() == INACTIVE
+    assert "introspection.not_served" in capsys.readouterr().out
 
 
 def test_what_an_operator_changed_counts_at_once(stage: Stage, api: PeerCertificate) -> None:
