@@ -38,14 +38,14 @@ def configure(
         logger_factory=structlog.PrintLoggerFactory(file=cast("TextIO", _Heedless(sys.stdout))),
         cache_logger_on_first_use=True,
     )
-    for name in _OTHERS:
+    for name in OTHERS:
         logger = logging.getLogger(name)
         logger.handlers = [_Same()]
         logger.propagate = False
         logger.setLevel(log_level.upper())
 
 
-_OTHERS = ("certbound", "asyncio")
+OTHERS = ("certbound", "asyncio")
 """Who logs by the standard library: TLS, which knows nothing of this module, and the event loop."""
 
 

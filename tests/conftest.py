@@ -1,5 +1,6 @@
 """What every test may have: databases, SQLite files and a real PostgreSQL, and logging of its own."""
 
+import logging
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 import structlog
 
+from app import telemetry
 from app.store import schema
 from app.store.engine import Database
 from tests.kit import figures
@@ -19,8 +21,13 @@ BOTH = ("sqlite", "postgresql")
 def _logging_of_its_own() -> Iterator[None]:
     """A command run in this process sets up logging for itself, and for whoever comes after it."""
     structlog.reset_defaults()
+    loggers = [logging.getLogger(name) for name in telemetry.OTHERS]
+    before = [(logger.handlers, logger.propagate, logger.level) for logger in loggers]
     yield
     structlog.reset_defaults()
+    for logger, (handlers, propagate, level) in zip(loggers, before, strict=True):
+        logger.handlers, logger.propagate = handlers, propagate
+        logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")
