@@ -20,14 +20,16 @@ BOTH = ("sqlite", "postgresql")
 @pytest.fixture(autouse=True)
 def _logging_of_its_own() -> Iterator[None]:
     """A command run in this process sets up logging for itself, and for whoever comes after it."""
-    structlog.reset_defaults()
-    loggers = [logging.getLogger(name) for name in telemetry.OTHERS]
-    before = [(logger.handlers, logger.propagate, logger.level) for logger in loggers]
+    _reset_logging()
     yield
+    _reset_logging()
+
+
+def _reset_logging() -> None:
     structlog.reset_defaults()
-    for logger, (handlers, propagate, level) in zip(loggers, before, strict=True):
-        logger.handlers, logger.propagate = handlers, propagate
-        logger.setLevel(level)
+    for logger in map(logging.getLogger, telemetry.OTHERS):
+        logger.handlers, logger.propagate = [], True
+        logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

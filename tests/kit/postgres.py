@@ -7,6 +7,7 @@ root it adds a system account and opens every directory above itself to everybod
 Not durable: fsync is off, which a killed server survives and a machine without power does not.
 """
 
+import contextlib
 import importlib.util
 import os
 import pwd
@@ -87,7 +88,8 @@ class PostgresServer:
         """Send a signal to the server and every process of its, without waiting for anything."""
         if self.process is not None:
             for pid in (self.process.pid, *_children(self.process.pid)):
-                os.kill(pid, how)
+                with contextlib.suppress(ProcessLookupError):  # it ended just now
+                    os.kill(pid, how)
 
     def crash(self) -> None:
         """SIGKILL, for all of it at once, as when the machine goes; its data stay."""
