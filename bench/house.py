@@ -12,7 +12,7 @@ from app.admin.desk import at_desk
 from app.admin.identity import Identity, by_certificate_name, by_certificates
 from app.admin.quickstart import SCOPE, quickstart
 from app.config import Settings
-from bench.server import Server, free_port
+from bench.server import Server, free_ports
 
 CLIENTS = {
     "ec": Request(dn="CN=ec,O=Bench"),
@@ -50,11 +50,11 @@ class Home:
 
     def server(self, name: str, core: int | None, *, workers: int = 1) -> Server:
         """The server of this home, as ``certbound serve`` starts it."""
-        port = free_port()
+        port, mtls_port, ops_port = free_ports(3)
         wanted = {
             "PORT": port,
-            "MTLS_PORT": free_port(),
-            "OPS_PORT": free_port(),
+            "MTLS_PORT": mtls_port,
+            "OPS_PORT": ops_port,
             "LOG_LEVEL": "warning",
             "WORKERS": workers,
             **({"DATABASE_URL": self.database_url} if self.database_url else {}),
