@@ -30,8 +30,11 @@ START_LIMIT = 30.0
 """Seconds a loaded machine may take until the server answers."""
 STOP_LIMIT = 20.0
 """Seconds from SIGTERM to the end of the process: twice its own limit."""
-_PORTS = range(10_000, 32_768)
-"""Below Linux's ephemeral ports: no outgoing connection takes one between choice and use."""
+_PORTS = range(10_000 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 8, 32_768, 8)
+"""Below Linux's ephemeral ports: no outgoing connection takes one between choice and use. Each
+process of a test run has its own of them."""
+_given: set[int] = set()
+"""Chosen by this process: nobody may listen there yet."""
 _LEAKING = (
     "CERTBOUND_",
     "REQUESTS_CA_BUNDLE",
@@ -163,12 +166,18 @@ def free_ports(count: int) -> list[int]:
     """Ports of 127.0.0.1 nobody listens on at this moment."""
     sockets: list[socket.socket] = []
     choice = random.SystemRandom()
+    if len(_given) > len(_PORTS) / 2:
+        _given.clear()
     while len(sockets) < count:
+        port = choice.choice(_PORTS)
+        if port in _given:
+            continue
         try:
-            sockets.append(socket.create_server(("127.0.0.1", choice.choice(_PORTS))))
+            sockets.append(socket.create_server(("127.0.0.1", port)))
         except OSError:
             continue
     ports: list[int] = [each.getsockname()[1] for each in sockets]
+    _given.update(ports)
     for each in sockets:
         each.close()
     return ports
