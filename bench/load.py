@@ -135,7 +135,9 @@ class Load:
             )
         others = bystanders.cores()
         if done.returncode != 0:
-            raise LoadFailed(f"{asdict(ask)}: {done.stderr[:2000]}{done.stdout}")
+            raise LoadFailed(
+                f"{asdict(ask)}: exit code {done.returncode}: {done.stderr[:2000]}{done.stdout}"
+            )
         found = Round(**json.loads(done.stdout), others=others)
         if ask.mode == "resume" and found.resumed < found.answers * MOSTLY:
             raise LoadFailed(f"{asdict(ask)}: {found.full} handshakes were full ones")

@@ -12,6 +12,9 @@ import threading
 import time
 from dataclasses import dataclass, field
 
+TIMEOUT = 10
+"""Seconds without an answer, after which a connection has failed."""
+
 
 @dataclass
 class Tally:
@@ -56,7 +59,7 @@ class Client:
             self._tally.failures.append(repr(error)[:400])
 
     def _connected(self) -> ssl.SSLSocket:
-        plain = socket.create_connection(("127.0.0.1", self._options.port))
+        plain = socket.create_connection(("127.0.0.1", self._options.port), TIMEOUT)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         session = self._session if self._options.mode == "resume" else None
         wire = self._tls.wrap_socket(plain, server_hostname="localhost", session=session)
@@ -127,6 +130,8 @@ def main() -> int:
     seconds = time.monotonic() - begun
     served, spent = _cpu(options.pids or "") - served, time.process_time() - spent
     tally.measuring, tally.stopping = False, True
+    for thread in threads:  # one that still runs in OpenSSL as the interpreter ends brings it down
+        thread.join(TIMEOUT)
     print(json.dumps(_told(tally, seconds, served, spent)))
     print(*tally.failures, sep="\n", file=sys.stderr)
     return 1 if tally.failures else 0
