@@ -116,7 +116,7 @@ def search(
     if not found.rows:
         page.fact("no entries match")
     if found.more:
-        page.warn("older ones match too", f"the last {count} are shown; --count shows more")
+        page.warn("older ones match too", f"{_last(count)} shown; --count shows more")
     return page
 
 
@@ -155,3 +155,7 @@ def _serial(text: str | None) -> str | None:
         raise typer.BadParameter("must be hexadecimal, colons or not", param_hint="--serial")
     octets = bytes.fromhex(digits.zfill(len(digits) + len(digits) % 2))
     return octets.lstrip(b"\0").hex()
+
+
+def _last(count: int) -> str:
+    return "the last one is" if count == 1 else f"the last {count} are"
