@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from app import telemetry
-from app.store import schema
+from app.store import connect, schema
 from app.store.engine import Database
 from tests.kit import figures
 from tests.kit.postgres import PostgresServer
@@ -95,6 +95,15 @@ def database_url(dialect: str, request: pytest.FixtureRequest) -> Iterator[str]:
     name = server.create_database(request.getfixturevalue("postgres_template"))
     yield server.url(name)
     server.drop_database(name)
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever this process has write waits for its turn as long as a busy disk needs.
+
+    For races whose promise is who wins: with `connect.PATIENCE` as it is, the last of many may give up.
+    """
+    monkeypatch.setattr(connect, "PATIENCE", 60)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from authlib.integrations.httpx_client import OAuth2Client, OAuthError
 from app.admin.problem import Kind, Problem
 from app.issuers import Issuer
 from app.jose.strict_json import parse_object
+from app.jose.strict_tls import strict
 
 TIME_LIMIT = 10.0
 """Seconds for each of the two requests."""
@@ -91,7 +92,7 @@ def ask(holder: Holder, issuer: str, *, scope: str | None, resource: str | None)
 
 def _tls(holder: Holder) -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(cafile=holder.ca_file)
+        context = strict(ssl.create_default_context(cafile=holder.ca_file))
     except (OSError, ssl.SSLError) as error:
         raise _unusable(holder.ca_file, error, "CA certificates, PEM") from error
     try:

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from app.jose.addresses import objection
 from app.jose.lookups import Lookups, Resolve, ResolverBusy, system_resolve
+from app.jose.strict_tls import strict
 
 if TYPE_CHECKING:
     import httpx2
@@ -229,7 +230,7 @@ class RemoteDocuments:
         raise FetchFailed(f"no connection to {authority} ({problem or 'timed out'})"[:200])
 
     def _make_context(self) -> ssl.SSLContext:
-        context = ssl.create_default_context()
+        context = strict(ssl.create_default_context())
         if self._ca_file is not None:
             context.load_verify_locations(self._ca_file)
         return context

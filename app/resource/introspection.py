@@ -24,6 +24,7 @@ from app import clock
 from app.errors import Finding, Reason
 from app.jose import jwt
 from app.jose.strict_json import Members, parse_object
+from app.jose.strict_tls import strict
 from app.resource.answers import Answer, Answers
 from app.resource.certificate import Presented
 from app.resource.kept import Kept, Loaded, OutOfReach, patiently
@@ -185,7 +186,7 @@ class Introspection:
         changed = tuple(path.stat().st_mtime for path in self._files)
         with self._lock:
             if self._http is None or self._http[1] != changed:
-                tls = ssl.create_default_context()
+                tls = strict(ssl.create_default_context())
                 if self._ca_file is not None:
                     tls.load_verify_locations(self._ca_file)
                 tls.load_cert_chain(*self._files)

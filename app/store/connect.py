@@ -52,10 +52,11 @@ def file_identity(url: URL) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def make_engine(url: URL, *, read_only: bool, patience: float = PATIENCE) -> Engine:
+def make_engine(url: URL, *, read_only: bool, patience: float | None = None) -> Engine:
     """A pool of connections of one kind, made on first use.
 
-    `patience` is how many seconds a writer waits for SQLite's lock; PostgreSQL has its own limits.
+    `patience` is how many seconds a writer waits for SQLite's lock, `PATIENCE` where none is given;
+    PostgreSQL has its own limits.
     """
     # A process has one writer thread and few readers; the bound is there for bursts.
     shared: dict[str, Any] = {
@@ -66,7 +67,8 @@ def make_engine(url: URL, *, read_only: bool, patience: float = PATIENCE) -> Eng
         "hide_parameters": True,  # an error text must not carry what a client sent
     }
     if url.get_backend_name() == "sqlite":
-        return _sqlite(url, shared, read_only=read_only, patience=patience)
+        seconds = PATIENCE if patience is None else patience
+        return _sqlite(url, shared, read_only=read_only, patience=seconds)
     return _postgresql(url, shared, read_only=read_only)
 
 

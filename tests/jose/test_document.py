@@ -146,6 +146,15 @@ def test_an_unknown_ca_is_refused(server: HttpsServer) -> None:
     assert server.hits == 0
 
 
+def test_a_certificate_that_does_not_name_its_issuers_key_is_refused(tmp_path: Path) -> None:
+    """RFC 5280 section 4.2.1.1 demands it; Python 3.12 and older would let it pass by themselves."""
+    with serving(tmp_path, lax=True) as server:
+        server.answers["/jwks"] = Answer(b"{}")
+        with pytest.raises(FetchFailed, match="Authority Key Identifier"):
+            fetch(server)
+        assert server.hits == 0
+
+
 def test_a_missing_ca_file_is_named(tmp_path: Path) -> None:
     """A CA file that cannot be read fails the fetch and says which file."""
     documents = RemoteDocuments(allow_private=True, ca_file=tmp_path / "none.pem")

@@ -16,6 +16,8 @@ from app.store.engine import Database
 
 SEALING = SealingKey(b"s" * 32, "a test")
 NOW = 1_800_000_000
+
+pytestmark = pytest.mark.usefixtures("unhurried")
 LIFETIME = 90 * 86_400
 
 

@@ -108,13 +108,18 @@ def eku(*purposes: x509.ObjectIdentifier, critical: bool = False) -> Extension:
     return extension(x509.ExtendedKeyUsage(purposes), critical=critical)
 
 
-def usage(*bits: str) -> Extension:
+def key_usage(*bits: str) -> x509.KeyUsage:
     """Key usage with the named bits set."""
     every = (
         "digital_signature content_commitment key_encipherment data_encipherment key_agreement "
         "key_cert_sign crl_sign encipher_only decipher_only"
     )
-    return extension(x509.KeyUsage(**{bit: bit in bits for bit in every.split()}), critical=True)
+    return x509.KeyUsage(**{bit: bit in bits for bit in every.split()})
+
+
+def usage(*bits: str) -> Extension:
+    """The same as an extension."""
+    return extension(key_usage(*bits), critical=True)
 
 
 def basic(*, ca: bool, pathlen: int | None = None, critical: bool = True) -> Extension:

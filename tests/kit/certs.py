@@ -23,6 +23,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtensionOID, NameOID
 
+from tests.kit.ca import key_usage
+
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 Issuer = tuple[x509.Name, Key]
 
@@ -112,6 +114,7 @@ def _ca(name: str) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
     builder = _builder(subject, subject, key, 30).add_extension(
         x509.BasicConstraints(ca=True, path_length=None), critical=True
     )
+    builder = builder.add_extension(key_usage("key_cert_sign", "crl_sign"), critical=True)
     return key, builder.sign(key, hashes.SHA256())
 
 
@@ -143,6 +146,8 @@ def issue(
             ),
             critical=False,
         )
+        identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
+        builder = builder.add_extension(identifier, critical=False)
     if extra is not None:
         builder = builder.add_extension(extra, critical=True)
     algorithm = None if isinstance(issuer_key, ed25519.Ed25519PrivateKey) else hashes.SHA256()

@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.kit.ca import key_usage
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -46,14 +48,14 @@ class Seen:
 class HttpsServer:
     """Answers `answers[path]`, else 404. Use `serving`; `ca_file` is the CA to trust."""
 
-    def __init__(self, directory: Path, names: tuple[str, ...]) -> None:
+    def __init__(self, directory: Path, names: tuple[str, ...], *, lax: bool) -> None:
         self.answers: dict[str, Answer] = {}
         self.seen: list[Seen] = []
         self.connections = 0
         self.server_names: list[str | None] = []
         self.ca_file = directory / "ca.pem"
         chain = directory / "server.pem"
-        _write_certificates(self.ca_file, chain, names)
+        _write_certificates(self.ca_file, chain, names, lax=lax)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(chain)
         context.sni_callback = self._note_name
@@ -150,9 +152,14 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def serving(directory: Path, names: tuple[str, ...] = ("localhost",)) -> Iterator[HttpsServer]:
-    """A running server on 127.0.0.1 whose certificate holds `names` (DNS names or addresses)."""
-    server = HttpsServer(directory, names)
+def serving(
+    directory: Path, names: tuple[str, ...] = ("localhost",), *, lax: bool = False
+) -> Iterator[HttpsServer]:
+    """A running server on 127.0.0.1 whose certificate holds `names` (DNS names or addresses).
+
+    A `lax` one does not say by which key it was signed (RFC 5280 section 4.2.1.1 demands it).
+    """
+    server = HttpsServer(directory, names, lax=lax)
     server.start()
     try:
         yield server
@@ -167,22 +174,23 @@ def silent_listener() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-def _write_certificates(ca_file: Path, chain: Path, names: tuple[str, ...]) -> None:
+def _write_certificates(ca_file: Path, chain: Path, names: tuple[str, ...], *, lax: bool) -> None:
     ca_key = ec.generate_private_key(ec.SECP256R1())
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test CA")])
     ca = (
         _builder(ca_name, ca_name, ca_key)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(key_usage("key_cert_sign", "crl_sign"), critical=True)
         .sign(ca_key, hashes.SHA256())
     )
     key = ec.generate_private_key(ec.SECP256R1())
-    leaf = (
-        _builder(x509.Name([]), ca_name, key)
-        .add_extension(
-            x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=True
-        )
-        .sign(ca_key, hashes.SHA256())
+    unsigned = _builder(x509.Name([]), ca_name, key).add_extension(
+        x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=True
     )
+    if not lax:
+        identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
+        unsigned = unsigned.add_extension(identifier, critical=False)
+    leaf = unsigned.sign(ca_key, hashes.SHA256())
     ca_file.write_bytes(ca.public_bytes(serialization.Encoding.PEM))
     chain.write_bytes(
         key.private_bytes(
@@ -213,4 +221,5 @@ def _builder(
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - dt.timedelta(hours=1))
         .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )

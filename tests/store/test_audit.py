@@ -102,6 +102,7 @@ def test_a_stream_whose_entries_were_cut_goes_on(db: Database) -> None:
         assert audit.resume(conn, "w", known) == further
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_operators_share_one_stream(db: Database) -> None:
     """Eight at once, in transactions of their own: one chain without gaps."""
 

@@ -77,6 +77,7 @@ def test_a_proof_comes_before_every_mere_word(db: Database) -> None:
     assert len(set(times)) == len(times)
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_of_many_that_claim_at_once_one_is_alone(db: Database) -> None:
     """Each transaction sees every claim before it: exactly one found no other holder."""
     start = threading.Barrier(4)

@@ -87,6 +87,7 @@ def test_rows_go_with_their_trust_set(db: Database) -> None:
         assert not ocsp.learn(conn, ONE, 100, 110)
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_of_many_processes_the_latest_wins(db: Database, database_url: str) -> None:
     """Whatever the order in which their answers arrive."""
     dates = list(range(100, 140))

@@ -94,6 +94,7 @@ def test_a_key_can_be_withdrawn(db: Database) -> None:
         assert states(conn) == {}
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_sixteen_promotions_have_one_winner(db: Database) -> None:
     """Two nodes that rotate at once give one new current key (several rounds)."""
     for number in range(5):
@@ -112,6 +113,7 @@ def test_sixteen_promotions_have_one_winner(db: Database) -> None:
             assert list(states(conn).values()).count("current") == 1
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_sixteen_new_keys_have_one_winner(db: Database) -> None:
     """Two nodes that make a next key at once publish one."""
     won = race(db, lambda conn, number: signing_keys.insert_next(conn, key(f"key-{number}")))
