@@ -48,9 +48,8 @@ def _started(run: Run, lines: list[Line], stack: ExitStack) -> dict[str, Server]
     if CERTBOUND in wanted:
         servers.append(run.home.server(CERTBOUND, core))
     if POSTGRESQL in wanted:
-        database = PostgresServer()
-        stack.callback(database.stop)
-        database.start()  # beside the load, not on the server's core
+        # Beside the load, not on the server's core.
+        database = stack.enter_context(PostgresServer().running())
         home = run.fresh("postgresql", database.url(database.create_database()))
         servers.append(home.server(POSTGRESQL, core))
     if EMPTY in wanted:

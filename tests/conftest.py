@@ -35,12 +35,8 @@ def _reset_logging() -> None:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """The PostgreSQL of this test process, started by the first test that wants it."""
-    server = PostgresServer()
-    try:
-        server.start()
+    with PostgresServer().running() as server:
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture(scope="session")

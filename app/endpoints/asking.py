@@ -18,7 +18,8 @@ from app.clients.authentication import AuthenticatedClient, Credentials, authent
 from app.clients.boundary import examine_holders
 from app.clients.registry import Registry
 from app.endpoints import traced
-from app.endpoints.door import Decision, Door, Refusal, credentials, refused
+from app.endpoints.door import Decision, Door, credentials
+from app.endpoints.refusal import Refusal, refused
 from app.endpoints.wanted import (
     HoldersWanted,
     KeySetWanted,

@@ -13,7 +13,8 @@ from functools import partial
 from app import clock
 from app.clients.authentication import AuthenticatedClient
 from app.endpoints.asking import Asking, Judge, fetching, required, settle
-from app.endpoints.door import Decision, Door, Refusal
+from app.endpoints.door import Decision, Door
+from app.endpoints.refusal import Refusal
 from app.errors import OAuthError
 from app.store.tokens import TokenRow
 from app.tokens.genuine import Genuine

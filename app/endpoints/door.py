@@ -1,19 +1,13 @@
-"""The door every request passes: what endpoints may use, and how a refusal is recorded."""
+"""The door every request passes: what endpoints may use, and the one way out of each."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app import clock
-from app.audit import (
-    CertificateEvidence,
-    FindingRecord,
-    RequestRefused,
-    RequestsRefused,
-    new_ref,
-)
+from app.audit import RequestsRefused
 from app.clients.authentication import Credentials
 from app.clients.key_holders import KeyHolders
 from app.clients.methods import METHODS
@@ -22,8 +16,8 @@ from app.counts import Counts, word
 from app.endpoints import traced
 from app.endpoints.gathering import Refusals
 from app.endpoints.often import RequestLimits
+from app.endpoints.refusal import Refusal, refused
 from app.endpoints.sightings import Sightings
-from app.endpoints.unsaid import without_secrets
 from app.errors import (
     Examination,
     Finding,
@@ -36,7 +30,6 @@ from app.grants import GRANTS
 from app.grants.request import Policy
 from app.issuers import Issuer
 from app.jose.fetch import RemoteKeys
-from app.pki import check
 from app.pki.crl_store import Revocation
 from app.pki.ocsp_cache import OcspCache
 from app.store import patience
@@ -47,7 +40,6 @@ from app.store.registry import Snapshots
 from app.store.trust import TrustSetRow
 from app.telemetry import log
 from app.tls.admission import source_of
-from app.tls.peer import PeerCertificate
 from app.tokens.forward import Forwarded
 from app.tokens.genuine import OwnTokens
 from app.tokens.introspect import Presented
@@ -58,24 +50,6 @@ from app.tokens.status import StatusLists
 from app.traces import Traces
 from app.web.errors import render
 from app.web.respond import Document
-
-MAX_RECORDED = 500
-"""Characters of anything a stranger sent that one audit member may hold."""
-MAX_CLIENT_ID = 255
-"""Of a claimed client_id: as long as a registered one may be, too short for a token pasted there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A refusal about to be recorded; it has no token."""
-
-    error: OAuthError
-    event: RequestRefused
-    token: None = None
-    use: None = None
-    status_list: None = None
-    revokes: None = None
-
 
 Decision = Issuance | Refusal | Presented | TokenRevocation | Forwarded
 
@@ -242,79 +216,6 @@ def answer_refusal(refusal: Decision) -> Response:
         ref=event.ref,
     )
     return render(refusal.error, ref=event.ref)
-
-
-def refused(
-    path: str,
-    error: OAuthError,
-    exam: Examination,
-    presented: Credentials | None,
-    method: str | None = None,
-) -> Refusal:
-    """A refusal with its audit entry; what was seen goes there, cut to `MAX_RECORDED`."""
-    findings = exam.findings or [error.finding]
-    if error.finding not in findings:
-        findings = [*findings, error.finding]
-    named = presented.unverified_client_id if presented else ""
-    client_id = without_secrets(named[:MAX_CLIENT_ID])[:MAX_CLIENT_ID]
-    event = RequestRefused(
-        decision="refused",
-        reason=error.finding.reason.value if error.finding.reason else None,
-        ref=new_ref(),
-        client_id=client_id or None,
-        certificate=_evidence(presented.peer) if presented and presented.peer else None,
-        endpoint=path,
-        error=error.error,
-        status=error.status,
-        method=method,
-        findings=tuple(_record(f) for f in findings),
-    )
-    return Refusal(error, event)
-
-
-def _record(finding: Finding) -> FindingRecord:
-    return FindingRecord(
-        check=finding.check,
-        seen=without_secrets(finding.seen[:MAX_RECORDED]),
-        expected=finding.expected[:MAX_RECORDED],
-        action=finding.action[:MAX_RECORDED],
-        reason=finding.reason.value if finding.reason else None,
-    )
-
-
-def _evidence(peer: PeerCertificate) -> CertificateEvidence:
-    return evidence_of(
-        peer.der,
-        thumbprint=peer.thumbprint,
-        tls_version=peer.tls_version,
-        cipher=peer.cipher,
-        termination=peer.termination,
-    )
-
-
-def evidence_of(
-    der: bytes,
-    *,
-    thumbprint: str,
-    termination: str,
-    tls_version: str | None = None,
-    cipher: str | None = None,
-) -> CertificateEvidence:
-    """A certificate nobody judged, as the audit names it: by its thumbprint alone if unreadable."""
-    known = CertificateEvidence(
-        thumbprint=thumbprint, tls_version=tls_version, cipher=cipher, termination=termination
-    )
-    try:
-        facts = check.describe(der)
-    except ValueError:
-        return known
-    return replace(
-        known,
-        subject=facts.subject[:MAX_RECORDED],
-        issuer=facts.issuer[:MAX_RECORDED],
-        serial=facts.serial[:MAX_RECORDED],
-        not_after=facts.not_after,
-    )
 
 
 def _presented(request: Request) -> Credentials:

@@ -18,15 +18,9 @@ from starlette.responses import Response
 from app import clock
 from app.audit import CertificateEvidence, TokenPresented
 from app.clients.registry import Registry
-from app.endpoints.door import (
-    Decision,
-    Door,
-    Refusal,
-    answer_refusal,
-    evidence_of,
-    refused,
-)
+from app.endpoints.door import Decision, Door, answer_refusal
 from app.endpoints.forwarded import Peer, certificate_of, peer_of, proxy_in
+from app.endpoints.refusal import Refusal, evidence_of, refused
 from app.endpoints.sightings import Mark
 from app.errors import (
     Examination,

@@ -7,19 +7,18 @@ a process is killed is their number, never an explanation. A refusal that is cou
 the registry in force after it was asked for, as one with an entry of its own was.
 """
 
-import asyncio
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
 from app import clock
 from app.audit import Event, RequestRefused, RequestsCounted, RequestsRefused
 from app.counts import Counts
+from app.endpoints.outcome import outcome
 from app.rates import Bucket
 from app.store.journal import Decision, Journal
 from app.store.lookup import Lookups
@@ -134,7 +133,7 @@ class Refusals:
                 decision = await journal.settle(taking)
             except _NeedsNoEntry as met:
                 # False: who should have recorded the group could not, and this one tries.
-                if await _known(met.group):
+                if await outcome(met.group.is_known):
                     in_force = (await lookups.find(None)).registry.version
                     if met.version == in_force and self._count(met.group):
                         # Its own answer, with the reference of all.
@@ -158,8 +157,7 @@ class Refusals:
         while self._over:
             group = self._over[0]
             if group.count > 1:
-                decision = _with(group.refusal, _counted(group))
-                await journal.settle(partial(_as_it_is, decision))
+                await journal.record(_with(group.refusal, _counted(group)))
             self._over.remove(group)
 
     def weigh(self, decision: Decision, event: RequestRefused, version: int) -> _Group | None:
@@ -229,17 +227,6 @@ class Refusals:
                 if group.is_known.done() and (all_of_them or quiet or long):
                     del self._groups[group.key]
                     self._over.append(group)
-
-
-def _as_it_is(decision: D, _registry: object) -> D:
-    return decision
-
-
-async def _known(group: _Group) -> bool:
-    if not group.is_known.done():
-        # Shielded: one who goes away must not cancel what the others wait for.
-        await asyncio.shield(asyncio.wrap_future(group.is_known))
-    return group.is_known.result()
 
 
 def _keys(event: RequestRefused) -> tuple[Key, Key]:

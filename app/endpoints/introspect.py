@@ -17,8 +17,9 @@ from app.clients.authentication import AuthenticatedClient
 from app.endpoints import asking
 from app.endpoints.asking import Asking, Judge
 from app.endpoints.consult import Sight, admit, consult
-from app.endpoints.door import Decision, Door, Refusal, answer_refusal
+from app.endpoints.door import Decision, Door, answer_refusal
 from app.endpoints.observed import observed_in
+from app.endpoints.refusal import Refusal
 from app.endpoints.sightings import Mark
 from app.store.tokens import TokenRow
 from app.telemetry import log

@@ -8,7 +8,7 @@ import binascii
 import re
 
 from app.audit import CertificateEvidence
-from app.endpoints.door import evidence_of
+from app.endpoints.refusal import evidence_of
 from app.jose import base64url
 from app.tls.peer import thumbprint
 from app.tokens.introspect import Observed

@@ -8,7 +8,8 @@ from starlette.responses import Response
 from app.endpoints import asking
 from app.endpoints.asking import Judge
 from app.endpoints.consult import Sight, admit, consult
-from app.endpoints.door import Decision, Door, Refusal, answer_refusal
+from app.endpoints.door import Decision, Door, answer_refusal
+from app.endpoints.refusal import Refusal
 from app.errors import Finding, InvalidRequest, Reason
 from app.store.tokens import TokenRow
 from app.tokens.revoke import TokenRevocation

@@ -16,12 +16,12 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, Protocol, TypeVar, cast
 
 from app import clock
 from app.audit import PresentationsCounted, TokenPresented
 from app.counts import Counts
+from app.endpoints.outcome import outcome
 from app.store.journal import Decision, Journal
 from app.store.registry import Versioned
 from app.tokens.forward import Forwarded
@@ -68,7 +68,8 @@ class _Line:
     recorded: int = 0
     """Entries of their own that were written, or are about to be."""
     shared: "Future[str | None] | None" = None
-    """The reference of the others, once its entry is on disk; empty: it never will be."""
+    """The reference of the others, once its entry is on disk, empty where acceptances have none; None:
+    it never will be."""
     certificates: int = 0
     """Of the line of other certificates: how many have a line of their own."""
     count: int = 0
@@ -122,7 +123,7 @@ class Sightings:
             turn = self._weigh(verdict.event)
             if turn.is_recorded:
                 return await self._record(turn, record)
-            ref = await _known(turn.line)
+            ref = await outcome(turn.line.shared)
             if ref is None:
                 continue  # who should have recorded it could not: this one tries
             self._count(turn.line, verdict)
@@ -141,8 +142,7 @@ class Sightings:
         while self._over:
             part = self._over[:_AT_ONCE]
             done = await asyncio.gather(
-                *(journal.settle(partial(_as_it_is, one)) for one in part),
-                return_exceptions=True,
+                *(journal.record(cast("Any", one)) for one in part), return_exceptions=True
             )
             failed = [each for each in done if isinstance(each, BaseException)]
             left = [one for one, was in zip(part, done, strict=True) if was in failed]
@@ -243,21 +243,6 @@ class Sightings:
         )
         self._over.append(replace(line.last, event=counted))
         line.count, line.last = 0, None
-
-
-def _as_it_is(decision: Verdict, _registry: object) -> Any:
-    return decision
-
-
-async def _known(line: _Line) -> str | None:
-    """The reference to share; empty where acceptances have none; None: there is no entry."""
-    shared = line.shared
-    if shared is None:
-        return None
-    if not shared.done():
-        # Shielded: one who goes away must not cancel what the others wait for.
-        await asyncio.shield(asyncio.wrap_future(shared))
-    return shared.result()
 
 
 def _keys(event: TokenPresented) -> tuple[Key, Key | None]:

@@ -5,7 +5,8 @@ from starlette.responses import Response
 
 from app.endpoints import asking, traced
 from app.endpoints.asking import Judge, required
-from app.endpoints.door import Decision, Door, Refusal, answer_refusal
+from app.endpoints.door import Decision, Door, answer_refusal
+from app.endpoints.refusal import Refusal
 from app.errors import Finding, Reason, UnauthorizedClient, UnsupportedGrantType
 from app.grants import GRANTS, REPEATABLE
 from app.grants.request import GrantRequest

@@ -4,7 +4,7 @@ Guarantees few series however many clients there are: counts, and by name only w
 days, `MOST_NAMED` at most, beside what `app.counts` has. Holds no token, no key, and of certificates their thumbprint and end.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -42,66 +42,62 @@ class Gauges(Collector):
 
 
 def _of(figures: Figures) -> Iterator[Metric]:
-    ending = GaugeMetricFamily(
-        "certbound_client_certificates_ending",
+    yield _gauges(
+        "client_certificates_ending",
         "Certificates in use that end within this time, with nothing in their place.",
-        labels=["within"],
+        ("within",),
+        (((within,), count) for within, count in figures.ending.items()),
     )
-    for within, count in figures.ending.items():
-        ending.add_metric([within], count)
-    yield ending
     yield _gauge(
         "client_certificates_first_not_after_seconds",
         "The next time at which a client, or an instance of it, has no certificate in date.",
         figures.first_end,
     )
-    named = GaugeMetricFamily(
-        "certbound_client_certificate_not_after_seconds",
+    yield _gauges(
+        "client_certificate_not_after_seconds",
         "End of each certificate counted as ending within 30d, the first 100 of them.",
-        labels=["client_id", "x5t_s256"],
+        ("client_id", "x5t_s256"),
+        (((one.client_id, one.thumbprint), one.not_after) for one in figures.soonest),
     )
-    for one in figures.soonest:
-        named.add_metric([one.client_id, one.thumbprint], one.not_after)
-    yield named
-    anchors = GaugeMetricFamily(
-        "certbound_trust_anchors_first_not_after_seconds",
+    yield _gauges(
+        "trust_anchors_first_not_after_seconds",
         "End of the first anchor to end of each trust set.",
-        labels=["trust_set"],
+        ("trust_set",),
+        (((name,), end) for name, end in figures.anchors.items()),
     )
-    for name, end in figures.anchors.items():
-        anchors.add_metric([name], end)
-    yield anchors
     yield _gauge(
         "signing_key_current_since_seconds",
         "Since when the current signing key signs.",
         figures.signing_since,
     )
-    yield from _material(figures)
-
-
-def _material(figures: Figures) -> Iterator[Metric]:
-    lists = GaugeMetricFamily(
-        "certbound_crls_first_end_seconds",
+    yield _gauges(
+        "crls_first_end_seconds",
         "When the first CRL of a trust set counts no more; 0: a CA has none.",
-        labels=["trust_set", "policy"],
+        ("trust_set", "policy"),
+        figures.lists.items(),
     )
-    for names, end in figures.lists.items():
-        lists.add_metric(names, end)
-    yield lists
-    bundles = GaugeMetricFamily(
-        "certbound_bundle_end_seconds",
+    yield _gauges(
+        "bundle_end_seconds",
         "When the copy of a trust set's SPIFFE bundle counts no more; 0: never loaded.",
-        labels=["trust_set"],
+        ("trust_set",),
+        (((name,), end) for name, end in figures.bundles.items()),
     )
-    for name, end in figures.bundles.items():
-        bundles.add_metric([name], end)
-    yield bundles
 
 
-def _gauge(name: str, meaning: str, value: float | None) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(f"certbound_{name}", meaning)
-    if value is not None:
-        family.add_metric([], value)
+def _gauge(name: str, meaning: str, value: float | None) -> Metric:
+    return _gauges(name, meaning, (), [] if value is None else [((), value)])
+
+
+def _gauges(
+    name: str,
+    meaning: str,
+    labels: Sequence[str],
+    values: Iterable[tuple[Sequence[str], float]],
+) -> Metric:
+    """The family of this name, with a sample for each set of values of its labels."""
+    family = GaugeMetricFamily(f"certbound_{name}", meaning, labels=labels)
+    for of, value in values:
+        family.add_metric(of, value)
     return family
 
 

@@ -158,6 +158,10 @@ class Journal(Generic[R, D]):
                 await self._batches.wait(waiting)
         return waiting.decision
 
+    async def record(self, decision: D) -> None:
+        """Write down what is decided already, whatever the registry says. Raises as `settle`."""
+        await self.settle(lambda _registry: decision)
+
     def _settle_batch(self, batch: list[_Waiting[R, D]]) -> None:
         try:
             self._commit(batch)

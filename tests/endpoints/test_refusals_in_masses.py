@@ -301,6 +301,6 @@ def test_a_number_that_could_not_be_written_is_written_later(crowd: Crowd) -> No
 class _Away:
     """A journal whose database is away."""
 
-    async def settle(self, _decide: object) -> None:
+    async def record(self, _decision: object) -> None:
         """Fail."""
         raise StoreUnavailable

@@ -124,7 +124,7 @@ def test_a_full_journal_is_no_catastrophe(stage: Stage, monkeypatch: pytest.Monk
         ("app.endpoints.asking.authenticate", "POST", "/token"),
         ("app.endpoints.token.complete", "POST", "/token"),
         ("app.endpoints.asking.form.read", "POST", "/token"),
-        ("app.endpoints.door.check.describe", "POST", "/token"),
+        ("app.endpoints.refusal.check.describe", "POST", "/token"),
         ("app.endpoints.introspect.active", "POST", "/introspect"),
         ("app.endpoints.introspect.prefers", "POST", "/introspect"),
         ("app.endpoints.introspect.present", "POST", "/introspect"),

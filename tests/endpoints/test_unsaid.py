@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.endpoints.door import MAX_RECORDED
+from app.endpoints.refusal import MAX_RECORDED
 from app.endpoints.unsaid import without_secrets
 from tests.kit.stopwatch import cheapest
 

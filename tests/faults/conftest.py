@@ -1,5 +1,6 @@
 """Faults on real processes: databases of the test's own, that may be killed."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,12 +13,16 @@ from tests.kit.postgres import PostgresServer
 @pytest.fixture
 def cluster() -> Iterator[PostgresServer]:
     """A PostgreSQL that this test may kill."""
-    server = PostgresServer()
-    try:
-        server.start()
+    with PostgresServer().running() as server:
         yield server
-    finally:
-        server.stop()
+
+
+@pytest.fixture
+def primary() -> Iterator[PostgresServer]:
+    """One that can have a replica, and asks for it only if it is told to once there is one."""
+    with PostgresServer(settings={"wal_level": "replica"}).running() as server:
+        yield server
+        server.signal_all(signal.SIGCONT)  # a test may have frozen it
 
 
 @pytest.fixture

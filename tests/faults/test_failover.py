@@ -1,11 +1,9 @@
 """The primary goes, its synchronous replica takes over: nothing acknowledged is lost."""
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
-import pytest
 
 from app.store import schema
 from tests.kit import figures, timing
@@ -14,17 +12,6 @@ from tests.kit.postgres import REPLICATED, PostgresServer
 from tests.kit.recorded import assert_recorded
 from tests.kit.running import running
 from tests.kit.steady import Steady
-
-
-@pytest.fixture
-def primary() -> Iterator[PostgresServer]:
-    """It asks for a replica only once there is one."""
-    server = PostgresServer(settings={"wal_level": "replica"})
-    try:
-        server.start()
-        yield server
-    finally:
-        server.stop()
 
 
 def test_a_replica_takes_over(primary: PostgresServer, home: Path) -> None:

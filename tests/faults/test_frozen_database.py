@@ -28,18 +28,6 @@ SOCKET = ".s.PGSQL.5432"
 
 
 @pytest.fixture
-def primary() -> Iterator[PostgresServer]:
-    """A server that can have a replica."""
-    server = PostgresServer(settings={"wal_level": "replica"})
-    try:
-        server.start()
-        yield server
-    finally:
-        server.signal_all(signal.SIGCONT)
-        server.stop()
-
-
-@pytest.fixture
 def relay(primary: PostgresServer) -> Iterator[Relay]:
     """An address that leads to the primary."""
     with Relay(primary.folder / SOCKET).running() as relay:

@@ -37,18 +37,19 @@ def of_trace(collector: Collector, root: Span) -> dict[str, Span]:
     return {span.name: span for span in collector.spans() if span.trace_id == root.trace_id}
 
 
-def root_of(collector: Collector, decision: str) -> Span:
-    """The newest request to ``/token`` that ended so."""
+def requests_with(collector: Collector, fact: str, value: str) -> list[Span]:
+    """Requests to ``/token`` of which this is told, as soon as there is one."""
 
     def found() -> list[Span]:
-        return [
-            span
-            for span in collector.named("POST /token")
-            if facts(span).get("certbound.decision") == decision
-        ]
+        return [span for span in collector.named("POST /token") if facts(span).get(fact) == value]
 
     eventually(found)
-    return found()[-1]
+    return found()
+
+
+def root_of(collector: Collector, decision: str) -> Span:
+    """The newest request to ``/token`` that ended so."""
+    return requests_with(collector, "certbound.decision", decision)[-1]
 
 
 def test_a_token_request(server: Running, collector: Collector) -> None:
@@ -110,16 +111,7 @@ def test_nothing_that_was_sent_enters_a_trace(server: Running, collector: Collec
         )
     assert answer.status_code == 401
     ref = answer.json()["error_ref"]
-
-    def found_it() -> list[Span]:
-        return [
-            span
-            for span in collector.named("POST /token")
-            if facts(span).get("certbound.error_ref") == ref
-        ]
-
-    eventually(found_it)
-    [span] = found_it()
+    [span] = requests_with(collector, "certbound.error_ref", ref)
     assert span.status.code != Status.STATUS_CODE_ERROR, "a refusal is no failure of ours"
     found = facts(span)
     assert found["certbound.reason"] == "client_unknown"

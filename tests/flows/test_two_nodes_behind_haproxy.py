@@ -46,10 +46,8 @@ class Cluster:
 @pytest.fixture(scope="module")
 def database() -> Iterator[PostgresServer]:
     """A PostgreSQL of this module's own, whose access rules it may change."""
-    server = PostgresServer()
-    server.start()
-    yield server
-    server.stop()
+    with PostgresServer().running() as server:
+        yield server
 
 
 def locked(server: PostgresServer, home: Path) -> str:
@@ -231,19 +229,14 @@ def test_one_node_killed(database: PostgresServer, tmp_path: Path) -> None:
 
 def test_without_a_database_the_balancer_still_leads_to_an_answer(tmp_path: Path) -> None:
     """503 and when to come back, and the key set, though no node is ready; then tokens again."""
-    database = PostgresServer()
-    database.start()
-    try:
-        with cluster(database, tmp_path) as there:
-            tokens.issued(tokens.ask_as(there.front, "bot"))
-            database.end(signal.SIGQUIT)
-            for server in ("main_nodes", "mtls_nodes"):
-                there.balancer.await_said(f"backend {server} has no server available")
-            answer = tokens.ask_as(there.front, "bot")
-            assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
-            with there.front.client(None) as client:
-                assert client.get(f"{there.front.issuer}/jwks").json()["keys"]
-            database.start()
-            eventually(lambda: tokens.ask_as(there.front, "bot").status_code == 200)
-    finally:
-        database.stop()
+    with PostgresServer().running() as database, cluster(database, tmp_path) as there:
+        tokens.issued(tokens.ask_as(there.front, "bot"))
+        database.end(signal.SIGQUIT)
+        for server in ("main_nodes", "mtls_nodes"):
+            there.balancer.await_said(f"backend {server} has no server available")
+        answer = tokens.ask_as(there.front, "bot")
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+        with there.front.client(None) as client:
+            assert client.get(f"{there.front.issuer}/jwks").json()["keys"]
+        database.start()
+        eventually(lambda: tokens.ask_as(there.front, "bot").status_code == 200)

@@ -16,6 +16,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,6 +52,15 @@ class PostgresServer:
     """Beside, or instead of, `SETTINGS`."""
     process: "subprocess.Popen[bytes] | None" = None
     _made: int = 0
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator["PostgresServer"]:
+        """Started until the block ends; nothing is left of one that could not start either."""
+        try:
+            self.start()
+            yield self
+        finally:
+            self.stop()
 
     def start(self) -> None:
         """Make the cluster if there is none, start the server and wait until it answers."""

@@ -2,43 +2,25 @@
 
 import subprocess
 import sys
-import time
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, func, select
 
 from app.store import audit, clients, denied, registry, uses
 from app.store.clients import ClientRow
 from app.store.engine import Database
-from app.store.tables import audit as table
 from tests.store.chains import unbroken
 from tests.store.decisions import THUMBPRINT
+from tests.store.racing import (
+    ROOT,
+    count_tokens,
+    heads,
+    issuing,
+    since_all_decided,
+    until_all_write,
+)
 
-ROOT = Path(__file__).parents[2]
 ROUNDS = {"sqlite": 200, "postgresql": 30}
-LONG = 30.0
-"""Seconds after which even a loaded machine must have answered."""
-
-
-@contextmanager
-def issuing(
-    url: str, *, tasks: int, processes: int, stdout: int
-) -> Iterator[list["subprocess.Popen[bytes]"]]:
-    """Processes that issue tokens through journals of their own until the block ends."""
-    command = [sys.executable, "-m", "tests.store.decisions", url, str(tasks)]
-    running = [subprocess.Popen(command, cwd=ROOT, stdout=stdout) for _ in range(processes)]
-    try:
-        yield running
-    finally:
-        for process in running:
-            process.kill()
-            process.wait()
-            if process.stdout:
-                process.stdout.close()
 
 
 @pytest.mark.usefixtures("bot")
@@ -63,41 +45,12 @@ def test_kill_9_loses_nothing_acknowledged(db: Database, database_url: str) -> N
         assert unbroken(conn)
 
 
-def heads(conn: Connection) -> dict[str, int]:
-    """Where every journal's stream stands."""
-    query = select(table.c.writer, func.max(table.c.seq).label("seq")).group_by(table.c.writer)
-    return {row.writer: row.seq for row in conn.execute(query)}
-
-
-def decided_since(conn: Connection, writer: str, seq: int) -> Counter[str]:
-    """What a journal recorded behind that place."""
-    query = select(table.c.decision).where(table.c.writer == writer, table.c.seq > seq)
-    return Counter(conn.execute(query).scalars())
-
-
-def since_all_decided(db: Database, before: dict[str, int], decision: str) -> Counter[str]:
-    """Wait until every journal has recorded this decision since; all that was recorded since."""
-    deadline = time.monotonic() + LONG
-    while time.monotonic() < deadline:
-        with db.read() as conn:
-            counts = [decided_since(conn, writer, seq) for writer, seq in before.items()]
-        if all(count[decision] for count in counts):
-            return sum(counts, Counter())
-        time.sleep(0.001)
-    raise TimeoutError(decision)
-
-
 @pytest.mark.usefixtures("bot")
 def test_after_deny_returned_no_process_issues(db: Database, database_url: str) -> None:
     """Four processes under load: once a certificate is denied, no row of a token for it follows."""
     rounds = ROUNDS[db.dialect]
     with issuing(database_url, tasks=4, processes=4, stdout=subprocess.DEVNULL):
-        started = time.monotonic()
-        while time.monotonic() < started + LONG:
-            with db.read() as conn:
-                before = heads(conn)
-            if len(before) == 4:
-                break
+        until_all_write(db, 4)
         for _ in range(rounds):
             with registry.change(db) as conn:
                 assert denied.deny(conn, "thumbprint", THUMBPRINT, reason="", actor="t", at=2)
@@ -114,21 +67,11 @@ def test_after_deny_returned_no_process_issues(db: Database, database_url: str) 
         assert uses.of_client(conn, "bot")[0].uses == count_tokens(conn) > rounds
 
 
-def count_tokens(conn: Connection) -> int:
-    """How many tokens were ever recorded."""
-    return conn.exec_driver_sql("SELECT count(*) FROM tokens").scalar_one()  # type: ignore[no-any-return] # -- SQL text has no types
-
-
 @pytest.mark.usefixtures("bot")
 def test_after_disable_returned_no_process_issues(db: Database, database_url: str) -> None:
     """Two processes issue as fast as they can and never look for changes: zero tokens after it."""
     with issuing(database_url, tasks=4, processes=2, stdout=subprocess.DEVNULL):
-        deadline = time.monotonic() + LONG
-        while time.monotonic() < deadline:
-            with db.read() as conn:
-                before = heads(conn)
-            if len(before) == 2:
-                break
+        until_all_write(db, 2)
         for _ in range(ROUNDS[db.dialect]):
             with registry.change(db) as conn:
                 assert clients.disable(conn, "bot", 2)

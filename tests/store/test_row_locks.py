@@ -17,7 +17,14 @@ from app.store.engine import Database, StoreUnavailable
 from tests.kit.postgres import PostgresServer
 from tests.store.chains import unbroken
 from tests.store.decisions import THUMBPRINT
-from tests.store.test_faults import LONG, count_tokens, heads, issuing, since_all_decided
+from tests.store.racing import (
+    LONG,
+    count_tokens,
+    heads,
+    issuing,
+    since_all_decided,
+    until_all_write,
+)
 
 ROUNDS = 10
 
@@ -46,11 +53,7 @@ def test_after_deny_returned_no_process_issues(url: str, bot_row: ClientRow) -> 
         assert clients.add(conn, bot_row)
     with issuing(url, tasks=4, processes=3, stdout=subprocess.DEVNULL):
         deadline = time.monotonic() + LONG
-        while time.monotonic() < deadline:
-            with db.read() as conn:
-                before = heads(conn)
-            if len(before) == 3:
-                break
+        until_all_write(db, 3)
         for _ in range(ROUNDS):
             before, recorded = _deny(db, deadline + LONG)
             assert set(since_all_decided(db, before, "refused")) == {"refused"}
