@@ -71,9 +71,12 @@ def _verification(run: Run) -> None:
 
 
 def _floor(run: Run) -> None:
-    """Bare work of the libraries, on the server's core."""
+    """Bare work of Python and the libraries, on the server's core."""
     count = max(50, int(run.plan.seconds * 100))
     rounds = range(run.plan.rounds)
+    turned = [floor.interpreting(count) for _ in rounds]
+    title = "1,000 turns of plain Python"
+    run.report.figures.append(Figure("floor", title, "floor", "CPU ms", turned))
     signed = [floor.signatures(count * 10) for _ in rounds]
     run.report.figures.append(Figure("floor", "bare ES256 signature", "floor", "CPU ms", signed))
     for client, title in (("ec", "P-256"), ("rsa", "RSA-2048")):

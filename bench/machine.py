@@ -93,7 +93,7 @@ def described() -> dict[str, str]:
     return {
         "processor": f"{model} ({family}), {os.cpu_count()} cores",
         "kernel": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
+        "python": f"{platform.python_version()}, {platform.python_compiler()}",
         "commit": _commit(),
     }
 
