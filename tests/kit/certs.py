@@ -115,6 +115,8 @@ def _ca(name: str) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
         x509.BasicConstraints(ca=True, path_length=None), critical=True
     )
     builder = builder.add_extension(key_usage("key_cert_sign", "crl_sign"), critical=True)
+    identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    builder = builder.add_extension(identifier, critical=False)
     return key, builder.sign(key, hashes.SHA256())
 
 

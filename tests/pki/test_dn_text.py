@@ -120,7 +120,10 @@ def test_nothing_but_value_error(text: str) -> None:
     ids=["default", "RFC2253", "slash", "utf8"],
 )
 def test_what_openssl_prints_can_be_pasted(tmp_path: Path, options: list[str]) -> None:
-    """`openssl x509 -subject` in its common forms registers exactly the certificate's name."""
+    """`openssl x509 -subject` in its common forms registers exactly the certificate's name.
+
+    From OpenSSL 3.2 on, the default form writes a comma in a value as it writes one between values.
+    """
     subject = "/C=CH/O=Zürich, Inc/OU=a+b/CN=bot #1/UID=7"
     certificate = tmp_path / "c.pem"
     subprocess.run(
@@ -141,4 +144,8 @@ def test_what_openssl_prints_can_be_pasted(tmp_path: Path, options: list[str]) -
     if options[1:] == ["compat"]:  # the slash form escapes nothing, so the plus is ambiguous there
         printed = printed.replace("a+b", "a\\+b")
     facts = describe(load_pem_bundle(certificate.read_bytes())[0])
+    if "O=Zürich, Inc, OU" in printed:
+        with pytest.raises(ValueError, match="inside a value write"):
+            dn_text.parse(printed)
+        return
     assert dn.encode(dn_text.parse(printed)) == facts.names.dn
