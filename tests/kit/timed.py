@@ -11,7 +11,7 @@ from tests.kit import https
 from tests.kit.https import HttpsServer
 from tests.kit.running import Running, running
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds that background work may take on a machine that is busy."""
 
 

@@ -20,7 +20,7 @@ from tests.store.decisions import THUMBPRINT
 
 ROOT = Path(__file__).parents[2]
 ROUNDS = {"sqlite": 200, "postgresql": 30}
-LONG = 30.0
+LONG = 60.0
 """Seconds after which even a loaded machine must have answered."""
 
 
