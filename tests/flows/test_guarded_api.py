@@ -54,7 +54,7 @@ def ask(
     tls = ssl.create_default_context(cafile=ca or str(pki().ca_file))
     if name is not None:
         tls.load_cert_chain(server.file(f"{name}.crt"), server.file(f"{name}.key"))
-    with httpx2.Client(verify=tls, trust_env=False, timeout=20) as http:
+    with httpx2.Client(verify=tls, trust_env=False, timeout=60) as http:
         return http.get(f"https://localhost:{port}/", headers={"Authorization": f"Bearer {token}"})
 
 

@@ -56,9 +56,9 @@ class Load:
         for thread in self._threads:
             thread.start()
         deadline = time.monotonic() + TIMEOUT
-        while len(self.received) < ENOUGH and time.monotonic() < deadline:
-            time.sleep(0.005)
         try:
+            while len(self.received) < ENOUGH and time.monotonic() < deadline:
+                time.sleep(0.005)
             yield
         finally:
             self._done.set()
@@ -125,7 +125,7 @@ def test_stopped_under_load(home: Path) -> None:
                 server.process.send_signal(signal.SIGTERM)
                 seen = readiness_until_gone(server)
                 assert server.process.wait(STOP_LIMIT) == 0
-                assert time.monotonic() - started < 10
+                assert time.monotonic() - started < STOP_LIMIT / 2
             assert load.others == []
             received += load.received
             assert "Traceback" not in server.log

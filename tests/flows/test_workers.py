@@ -21,7 +21,8 @@ from tests.kit.wire import TIMEOUT, ask
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Two workers under a supervisor."""
-    with running(tmp_path_factory.mktemp("home"), workers="2") as started:
+    home = tmp_path_factory.mktemp("home")
+    with running(home, workers="2", handshake_timeout="110") as started:
         eventually(lambda: "listening on" in started.log, lambda: started.log)
         yield started
 
