@@ -10,7 +10,7 @@ import pytest
 
 from app.jose import jwt
 from app.jose.base64url import decode
-from tests.kit import ledger, tokens
+from tests.kit import ledger, tokens, unhurried
 from tests.kit.running import Running, certbound, running
 
 PROCESSES = 4
@@ -25,7 +25,9 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Running
     certbound(home, "quickstart")
     with ExitStack() as stack:
         yield [
-            stack.enter_context(running(home, quickstart=False, issuer=ISSUER))
+            stack.enter_context(
+                running(home, program=unhurried.PROGRAM, quickstart=False, issuer=ISSUER)
+            )
             for _ in range(PROCESSES)
         ]
 

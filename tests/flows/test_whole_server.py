@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from app.workers import hung, supervisor
-from tests.kit import crew, tokens
+from tests.kit import crew, tokens, unhurried
 from tests.kit.crew import eventually
 from tests.kit.running import Running, free_ports, running
 from tests.kit.scrape import at, samples
@@ -31,7 +31,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Two workers with an operations listener."""
     [port] = free_ports(1)
     home = tmp_path_factory.mktemp("home")
-    with running(home, program="tests.kit.unhurried", workers="2", ops_port=str(port)) as started:
+    with running(home, program=unhurried.PROGRAM, workers="2", ops_port=str(port)) as started:
         eventually(lambda: len(crew.ready(started)) == 2, lambda: started.log)
         yield started
 

@@ -3,7 +3,8 @@
 The file that ``CLOCK_SHIFT_FILE`` names holds the seconds by which this process is ahead.
 `app.clock` is the only reader of wall-clock time, so it is the only thing replaced, before any
 other room is imported. One thing else differs, so that tests which moved the clock need not wait:
-background work looks every half second whether anything is due.
+background work looks every half second whether anything is due. It has the time of
+`tests.kit.unhurried`.
 
 Where ``FETCH_PATIENCE`` is given, a fetch may take so many seconds, and a login waits as long for
 it: what is fetched comes from a test's own process, and after a failure nobody asks again until the
@@ -16,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from app import clock
+from tests.kit import unhurried
 
 LOOK = 0.5
 """Seconds between two looks."""
@@ -36,6 +38,7 @@ def main() -> int:
 
     for interval in ("FETCH_INTERVAL", "LOOK_INTERVAL"):
         setattr(upkeep, interval, LOOK)
+    unhurried.give_time()
     if "FETCH_PATIENCE" in os.environ:
         _give_time(float(os.environ["FETCH_PATIENCE"]))
     return command_line() or 0
