@@ -209,14 +209,14 @@ def stock_uvicorn(
     thread = threading.Thread(target=running.run, args=([listening],))
     thread.start()
     try:
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 60
         while not running.started:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         yield listening.getsockname()[1]
     finally:
         running.should_exit = True
-        thread.join(15)
+        thread.join(60)
         listening.close()
 
 

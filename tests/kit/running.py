@@ -147,7 +147,7 @@ def certbound(
         capture_output=True,
         text=True,
         env={**clean_environment(), **(environment or {})},
-        timeout=60,
+        timeout=110,
         check=False,
     )
     if done.returncode != 0:

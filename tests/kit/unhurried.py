@@ -1,7 +1,7 @@
 """certbound with time for a busy machine: ``python -m tests.kit.unhurried …``.
 
 The server gives up on a database, and on a worker that does not say what it counted, within two
-seconds: somebody waits for it. A machine that tests on all its cores is now and then that late, and
+seconds, and on a CRL that is being parsed within fifteen: somebody waits for it. A machine that tests on all its cores is now and then that late, and
 the answer, an honest 503, is not what most tests are about. Nothing else differs.
 """
 
@@ -17,7 +17,8 @@ GATHERING = 4.0
 
 def give_time() -> None:
     """For this process; before it opens its database."""
-    from app.store import connect, engine, patience  # noqa: PLC0415 - for that process alone
+    from app.endpoints import wanted  # noqa: PLC0415 - for that process alone
+    from app.store import connect, engine, patience  # noqa: PLC0415 - the same
     from app.workers import place, supervisor  # noqa: PLC0415 - the same
 
     connect.PATIENCE = DATABASE
@@ -26,6 +27,7 @@ def give_time() -> None:
     patience.LIMIT = DATABASE
     supervisor.GATHERING = GATHERING
     place.ANSWER_LIMIT = DATABASE
+    wanted.CRL_WAIT = 2 * DATABASE
 
 
 def main() -> int:
