@@ -54,7 +54,7 @@ def test_the_same_by_curl(server: Running) -> None:
     command = shlex.split(printed.out)
     assert command[0] == "curl"
     answer = subprocess.run(
-        [*command, "--silent"], capture_output=True, text=True, timeout=20, check=True
+        [*command, "--silent"], capture_output=True, text=True, timeout=60, check=True
     )
     assert json.loads(answer.stdout)["scope"] == "api:read"
 
@@ -113,7 +113,7 @@ def test_files_that_do_not_fit(server: Running) -> None:
     subprocess.run(
         ["openssl", "pkey", "-in", server.file("bot.key"), "-aes256", "-passout", "pass:x",
          "-out", locked],
-        check=True, capture_output=True, timeout=20,
+        check=True, capture_output=True, timeout=60,
     )  # fmt: skip
     arguments = ("token", "get", "--cert", str(cert), "--key", str(locked), "--json")
     outcome = run(server.home, *arguments)

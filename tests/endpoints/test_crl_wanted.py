@@ -10,12 +10,15 @@ from app import clock
 from app.admin import crl_file, trust, trust_policy
 from app.admin.identity import by_subject
 from app.admin.trust_policy import Policy
+from app.clients.authentication import Credentials
 from app.endpoints import wanted
+from app.endpoints.door import Door
 from app.pki.crl_store import AT_ONCE
 from app.tls.peer import PeerCertificate
 from tests.kit import ca, crls, placing
 from tests.kit.asgi import Stage
 from tests.kit.crls import draft, entry, serial_of
+from tests.kit.patience import PATIENCE
 
 LONG = crls.many(AT_ONCE + 1, clock.now())[0]
 
@@ -61,13 +64,14 @@ def held(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
     peer = PeerCertificate(authority.sign(client), (), "TLSv1.3", "TLS_AES_128_GCM_SHA256")
     stage.register("held", by_subject("subject_dn", "CN=held"), trust_sets=("held",))
     made = Held(stage, peer, authority)
+    monkeypatch.setattr(wanted, "CRL_WAIT", PATIENCE)
     made.gate.set()
     revocation = stage.house.door.revocation
     read = revocation._read
 
     def gated(digest: str) -> bytes | None:
         made.reads += 1
-        made.gate.wait(60)
+        made.gate.wait(2 * PATIENCE)
         return read(digest)
 
     monkeypatch.setattr(revocation, "_read", gated)
@@ -90,25 +94,31 @@ def test_nobody_is_let_in_by_the_list_before(
         assert held.reason() == "revocation_unknown"
     assert held.stage.token(held.stage.bot).status == 200, "another set waits for nothing"
     held.gate.set()
-    monkeypatch.setattr(wanted, "CRL_WAIT", 60.0)
+    monkeypatch.setattr(wanted, "CRL_WAIT", PATIENCE)
     assert held.reason() == "revoked"
     held.load(3)
     assert held.reason() is None
     assert held.reads == 3, "each list is parsed once"
 
 
-def test_who_waits_is_decided_by_the_new_list(held: Held) -> None:
+def test_who_waits_is_decided_by_the_new_list(held: Held, monkeypatch: pytest.MonkeyPatch) -> None:
     """One request, one record: nothing of the decision that was not taken is kept."""
     held.policy()
     held.load(1)
     assert held.reason() is None
     held.gate.clear()
     held.load(2, serial_of(held.peer.der))
-    before = held.stage.entries(1000)
-    opening = threading.Timer(0.2, held.gate.set)
-    opening.start()
+    before, fetched = held.stage.entries(1000), []
+    fetch = wanted.CrlWanted.fetch
+
+    async def opening(self: wanted.CrlWanted, door: Door, presented: Credentials) -> None:
+        fetched.append(held.gate.is_set())
+        held.gate.set()
+        await fetch(self, door, presented)
+
+    monkeypatch.setattr(wanted.CrlWanted, "fetch", opening)
     assert held.reason() == "revoked"
-    opening.join()
+    assert fetched == [False], "it began to wait while the list was not there"
     assert len(held.stage.entries(1000)) == len(before) + 1
 
 

@@ -22,7 +22,7 @@ from tests.kit.steady import Steady
 
 WITHIN = 5.0
 """Seconds from the moment that a database answers to the first token: the promise."""
-NOISE = 2.0
+NOISE = 10.0
 """Seconds more that a busy machine may take for handshakes and answers."""
 SOCKET = ".s.PGSQL.5432"
 

@@ -17,7 +17,7 @@ import pytest
 
 from app.store import tokens
 from app.store.engine import Database
-from tests.kit import crew, figures
+from tests.kit import crew, figures, unhurried
 from tests.kit import tokens as kit
 from tests.kit.crew import eventually
 from tests.kit.recorded import assert_recorded
@@ -73,7 +73,13 @@ def test_nothing_acknowledged_is_lost(url: str, home: Path) -> None:
     """Each token a client received has its row and entry, each revocation stands, chains are whole."""
     chance = random.Random(5)  # noqa: S311 - which moment, no secret
     took = []
-    with running(home, database_url=url, workers="2", access_token_lifetime=LIFETIME) as server:
+    with running(
+        home,
+        program=unhurried.PROGRAM,
+        database_url=url,
+        workers="2",
+        access_token_lifetime=LIFETIME,
+    ) as server:
         eventually(lambda: len(crew.ready(server)) == 2)
         load = Steady([server], threads=6)
         with load.running(), revoking(server, load) as revoked:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit import crew, figures, hunting, timing
+from tests.kit import crew, figures, hunting, timing, unhurried
 from tests.kit import tokens as kit
 from tests.kit.crew import eventually
 from tests.kit.postgres import PostgresServer
@@ -39,6 +39,7 @@ def nodes(cluster_url: str, home: Path, tmp_path: Path) -> Iterator[list[Running
             stack.enter_context(
                 running(
                     each,
+                    program=unhurried.PROGRAM,
                     quickstart=False,
                     database_url=cluster_url,
                     issuer=ISSUER,

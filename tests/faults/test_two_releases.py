@@ -15,7 +15,7 @@ import httpx2
 import pytest
 
 from app.store import schema
-from tests.kit import crew, newer, timing
+from tests.kit import crew, newer, timing, unhurried
 from tests.kit import tokens as kit
 from tests.kit.crew import eventually
 from tests.kit.newer import Release
@@ -48,7 +48,7 @@ def refuses_to_start(home: Path, url: str, program: str = "app", **more: str) ->
 
 def watched(port: int) -> tuple[int, str]:
     """The operations listener's `/readyz`: its status, and what it says of the schema."""
-    answer = httpx2.get(f"http://127.0.0.1:{port}/readyz", trust_env=False)
+    answer = httpx2.get(f"http://127.0.0.1:{port}/readyz", trust_env=False, timeout=60)
     return answer.status_code, answer.json()["checks"]["schema"]
 
 
@@ -69,7 +69,10 @@ def test_the_old_release_goes_on_until_it_must_not(
         issuer=ISSUER,
         access_token_lifetime=LIFETIME,
     )
-    with serving(home, workers="2", ops_port=str(ops)) as old, ExitStack() as stack:
+    with (
+        serving(home, program=unhurried.PROGRAM, workers="2", ops_port=str(ops)) as old,
+        ExitStack() as stack,
+    ):
         eventually(lambda: len(crew.ready(old)) == 2)
         load = Steady([old])
         with load.running():

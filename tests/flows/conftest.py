@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.kit import unhurried
 from tests.kit.hosting import host
 from tests.kit.running import Running, running
 from tests.kit.world import World
@@ -12,7 +13,7 @@ from tests.kit.world import World
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """What quickstart left, serving. No test may change client ``bot`` or the trust set ``default``."""
-    with running(tmp_path_factory.mktemp("home")) as started:
+    with running(tmp_path_factory.mktemp("home"), program=unhurried.PROGRAM) as started:
         yield started
 
 

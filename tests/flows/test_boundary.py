@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from app import clock
-from tests.kit import ca, ledger, placing
+from tests.kit import ca, ledger, placing, unhurried
 from tests.kit.live import claims, live, reason, why
 from tests.kit.running import Running, certbound, running
 from tests.kit.wire import TIMEOUT, Response
@@ -186,7 +186,10 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Running]]:
     certbound(home, "quickstart")
     with ExitStack() as stack:
         yield [
-            stack.enter_context(running(home, quickstart=False, issuer=ISSUER)) for _ in range(2)
+            stack.enter_context(
+                running(home, program=unhurried.PROGRAM, quickstart=False, issuer=ISSUER)
+            )
+            for _ in range(2)
         ]
 
 

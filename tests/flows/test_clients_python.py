@@ -63,7 +63,7 @@ def test_httpx2_asynchronous(server: Running, *, aliases: bool) -> None:
 
     async def twice() -> list[httpx2.Response]:
         tls = server.tls(server.file("bot.crt"))
-        async with httpx2.AsyncClient(verify=tls, trust_env=False, timeout=20) as http:
+        async with httpx2.AsyncClient(verify=tls, trust_env=False, timeout=60) as http:
             form = {"grant_type": "client_credentials", "client_id": "bot"}
             url = endpoint(server, aliases=aliases)
             return [await http.post(url, data=form) for _ in range(2)]
@@ -83,7 +83,7 @@ def by_requests(
             url,
             data={"grant_type": "client_credentials", "client_id": "bot"},
             verify=str(server.file("ca.crt")) if per_call else None,
-            timeout=20,
+            timeout=60,
         )
 
 
@@ -110,7 +110,7 @@ def test_requests_and_its_environment(
 def authlib_client(tls: ssl.SSLContext, method: str = "none") -> OAuth2Client:
     """Authlib knows no tls_client_auth; method none sends client_id and nothing else."""
     return OAuth2Client(
-        "bot", token_endpoint_auth_method=method, verify=tls, trust_env=False, timeout=20
+        "bot", token_endpoint_auth_method=method, verify=tls, trust_env=False, timeout=60
     )
 
 

@@ -54,7 +54,7 @@ def ask(
     tls = ssl.create_default_context(cafile=ca or str(pki().ca_file))
     if name is not None:
         tls.load_cert_chain(server.file(f"{name}.crt"), server.file(f"{name}.key"))
-    with httpx2.Client(verify=tls, trust_env=False, timeout=20) as http:
+    with httpx2.Client(verify=tls, trust_env=False, timeout=60) as http:
         return http.get(f"https://localhost:{port}/", headers={"Authorization": f"Bearer {token}"})
 
 
@@ -209,14 +209,14 @@ def stock_uvicorn(
     thread = threading.Thread(target=running.run, args=([listening],))
     thread.start()
     try:
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 60
         while not running.started:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         yield listening.getsockname()[1]
     finally:
         running.should_exit = True
-        thread.join(15)
+        thread.join(60)
         listening.close()
 
 

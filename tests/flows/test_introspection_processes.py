@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.kit import tokens
+from tests.kit import tokens, unhurried
 from tests.kit.asking import posting, token_of, told
 from tests.kit.busy import busy, wait_for_all
 from tests.kit.running import Running, certbound, running
@@ -59,7 +59,9 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Running
     certbound(home, "quickstart")
     with ExitStack() as stack:
         started = [
-            stack.enter_context(running(home, quickstart=False, issuer=ISSUER))
+            stack.enter_context(
+                running(home, program=unhurried.PROGRAM, quickstart=False, issuer=ISSUER)
+            )
             for _ in range(PROCESSES)
         ]
         for name, options in (("hunted", ()), ("watcher", ("--introspect-all",))):
@@ -96,7 +98,7 @@ def ways(operator: Running) -> list[tuple[Callable[[Running, str], object], tupl
     ]
 
 
-@pytest.mark.timeout(60 + 2 * ROUNDS)
+@pytest.mark.timeout(120 + 2 * ROUNDS)
 def test_inactive_on_every_process_once_the_revocation_returned(processes: list[Running]) -> None:
     """No question sent after that is answered active, whichever process revoked, in no round."""
     late: list[tuple[int, float]] = []

@@ -62,13 +62,13 @@ def test_only_there(watched: Running) -> None:
     with watched.client("bot") as main:
         assert main.get(f"{watched.issuer}/metrics").status_code == 404
         for path in ("/livez", "/readyz"):
-            here = httpx2.get(f"{at(watched)}{path}", trust_env=False)
+            here = httpx2.get(f"{at(watched)}{path}", trust_env=False, timeout=60)
             there = main.get(f"{watched.issuer}{path}")
             assert here.status_code == there.status_code == 200
             assert here.json()["status"] == there.json()["status"]
     for path in ("/token", "/jwks", "/", "/metrics/"):
-        assert httpx2.get(f"{at(watched)}{path}", trust_env=False).status_code == 404
-    assert httpx2.post(f"{at(watched)}/metrics", trust_env=False).status_code == 405
+        assert httpx2.get(f"{at(watched)}{path}", trust_env=False, timeout=60).status_code == 404
+    assert httpx2.post(f"{at(watched)}/metrics", trust_env=False, timeout=60).status_code == 405
 
 
 def _took(connection: socket.socket, octets: bytes) -> bool:
@@ -110,7 +110,9 @@ def test_idle_connections_keep_no_probe_away(watched: Running) -> None:
             for _ in range(3 * listener.MAX_CONNECTIONS)
         ]
         for path in ("/livez", "/readyz", "/metrics"):
-            assert httpx2.get(f"{at(watched)}{path}", trust_env=False).status_code == 200
+            assert (
+                httpx2.get(f"{at(watched)}{path}", trust_env=False, timeout=60).status_code == 200
+            )
         assert not _took(idle[0], b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert _took(idle[-1], b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
 
@@ -133,7 +135,9 @@ def test_idle_connections_keep_no_probe_away(watched: Running) -> None:
 )
 def test_no_web_page_reads_it(watched: Running, name: str, status: int) -> None:
     """A page whose name was made to lead here sends that name, and is told nothing."""
-    answer = httpx2.get(f"{at(watched)}/metrics", headers={"Host": name}, trust_env=False)
+    answer = httpx2.get(
+        f"{at(watched)}/metrics", headers={"Host": name}, trust_env=False, timeout=60
+    )
     assert answer.status_code == status
     assert ("certbound_ready" in answer.text) is (status == 200)
 
@@ -156,7 +160,7 @@ def serve(home: Path, server: Running, **settings: str) -> "subprocess.Completed
         env={**clean_environment(), **server.environment, **own},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=110,
         check=False,
     )
 

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.kit import hunting
+from tests.kit import hunting, unhurried
 from tests.kit.running import Running, certbound, running
 
 SHORT = 30
@@ -29,7 +29,11 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Running
         started = [
             stack.enter_context(
                 running(
-                    home, quickstart=False, issuer=ISSUER, access_token_lifetime=hunting.LIFETIME
+                    home,
+                    program=unhurried.PROGRAM,
+                    quickstart=False,
+                    issuer=ISSUER,
+                    access_token_lifetime=hunting.LIFETIME,
                 )
             )
             for _ in range(PROCESSES)
@@ -38,7 +42,7 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Running
         yield started
 
 
-@pytest.mark.timeout(60 + 2 * ROUNDS)
+@pytest.mark.timeout(120 + 2 * ROUNDS)
 def test_no_token_after_a_revocation_returned(processes: list[Running]) -> None:
     """In no round, from no process: neither an answer nor a record in the database."""
     print(hunting.hunt(processes, ROUNDS))  # noqa: T201 - the figures of the long form are for the record

@@ -1,5 +1,6 @@
 """CRLs from files: a revoked certificate ends at the next request on its open connection."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from app import clock
 from app.admin import crl_file
 from app.store import tokens as stored
-from tests.kit import ca, crls, placing, tokens
+from tests.kit import ca, crls, ledger, placing, tokens
 from tests.kit.ca import Authority
 from tests.kit.crls import DAY, number, serial_of
 from tests.kit.live import claims, live, reason, why
@@ -51,6 +52,12 @@ def alive(server: Running, client_id: str) -> int:
     """How many of its tokens are neither expired nor revoked."""
     with server.desk() as desk, desk.db.read() as conn:
         return stored.outstanding(conn, clock.now(), client_id=client_id).count
+
+
+def causes(server: Running) -> list[str]:
+    """What tokens were revoked for so far, in order."""
+    bodies = [each.body for each in ledger.entries(server.home) if each.event == "tokens.revoked"]
+    return [str(json.loads(body)["details"]["because"]) for body in bodies]
 
 
 def test_a_list_replaced_on_an_open_connection(server: Running) -> None:
@@ -120,6 +127,7 @@ def test_the_command_names_who_is_stopped(server: Running) -> None:
 def test_tokens_go_with_the_certificate(server: Running) -> None:
     """A list that is asked revokes the tokens of what it lists, and no others; one that is not, none."""
     us, other = listed(server, "listed-tokens"), listed(server, "other-tokens")
+    before = len(causes(server))
     us.publish(1)
     with live(server, us.name) as ask, live(server, other.name) as ask_other:
         assert (ask().status, ask_other().status) == (200, 200)
@@ -133,13 +141,13 @@ def test_tokens_go_with_the_certificate(server: Running) -> None:
         page = server.certbound_json("trust", "crl", other.name, str(file))
         assert page["tokens"]["count"] == 1
         assert (alive(server, us.name), alive(server, other.name)) == (1, 0)
-    entry = server.certbound_json("audit", "tail", "-n", "1")["entries"][0]["body"]
-    assert entry["details"]["because"] == "crl.replaced"
+    assert causes(server)[before:] == ["crl.replaced"]
 
 
 def test_tokens_go_when_the_list_at_hand_is_asked(server: Running) -> None:
     """A list that was loaded before counts with the policy, and takes the tokens along with it."""
     us, other = listed(server, "asked-later"), listed(server, "never-listed")
+    before = len(causes(server))
     us.publish(1, us.serial)
     with live(server, us.name) as ask, live(server, other.name) as ask_other:
         assert (ask().status, ask_other().status) == (200, 200)
@@ -147,8 +155,7 @@ def test_tokens_go_when_the_list_at_hand_is_asked(server: Running) -> None:
     assert alive(server, us.name) == 1
     assert "tokens revoked: 1" in server.certbound("trust", "revocation", us.name, "crl")
     assert (alive(server, us.name), alive(server, other.name)) == (0, 1)
-    entry = server.certbound_json("audit", "tail", "-n", "1")["entries"][0]["body"]
-    assert entry["details"]["because"] == "trust.changed"
+    assert causes(server)[before:] == ["trust.changed"]
 
 
 def test_a_stale_list_fails_as_the_policy_says(server: Running) -> None:
@@ -179,14 +186,12 @@ def test_a_list_that_ends_on_an_open_connection(server: Running) -> None:
     """Good while it says so, and unknown from its next update on, without any command."""
     us = listed(server, "list-ending")
     us.policy("crl")
-    ends = clock.now() + 5
+    ends = clock.now() + 20
     us.load(crls.sign(crls.draft(clock.now()).with_(next_update=ends), us.authority))
     with live(server, "list-ending") as ask:
-        answer = ask()
-        assert clock.now() < ends, "the machine was too slow to see this"
-        assert claims(answer)["sub"] == "list-ending"
+        assert claims(ask())["sub"] == "list-ending"
         while clock.now() <= ends:
-            answer = ask()
+            ask()
         assert reason(server, ask()) == "revocation_unknown"
         us.publish(2)
         # Hundreds were refused alike and only counted: they too go by the registry in force.

@@ -1,6 +1,5 @@
 """CRLs from configured URLs: fetched in the background, and never in the way of a login."""
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -177,17 +176,13 @@ def test_a_source_that_hangs_delays_nobody(at: Timed) -> None:
     with live(at.server, "hanging") as ask, live(at.server, "beside") as ask_beside:
         eventually(lambda: ask().status == 200)
         eventually(lambda: ask_beside().status == 200)
-        slow = Answer(b"too late", wait=4)
-        us.answer(slow)
+        us.answer(Answer(b"too late", wait=600))
         at.pass_time(HOUR + 1)
         us.fetched_again()
-        slowest, ends = 0.0, time.monotonic() + 3
-        while time.monotonic() < ends:
-            asked = time.monotonic()
+        for _ in range(20):
             assert claims(ask())["sub"] == "hanging"
             assert claims(ask_beside())["sub"] == "beside"
-            slowest = max(slowest, time.monotonic() - asked)
-        assert slowest < 1
+        assert failures(at.server, "hanging") == 0, "it is still on its way"
 
 
 def test_plain_http_will_do_for_what_is_signed(at: Timed) -> None:

@@ -77,7 +77,7 @@ def test_by_key(server: Running, key_type: str) -> None:
     first = own_certificate(server, name, key_type)
     public = server.file(f"{name}.pub")
     command = ["openssl", "pkey", "-in", str(first.with_suffix(".key")), "-pubout", "-out"]
-    subprocess.run([*command, str(public)], check=True, timeout=20)
+    subprocess.run([*command, str(public)], check=True, timeout=60)
     server.certbound("client", "add", name, *SELF_SIGNED, "--public-key", str(public))
     issue(server.home / "certs", f"{name}-renewed", key=key_of(first), self_signed=True)
     own_certificate(server, f"{name}-impostor", key_type)
@@ -90,7 +90,7 @@ def test_a_registered_key_is_vouched_for_by_itself_only(server: Running) -> None
     own = own_certificate(server, "keyed-by-ca")
     public = server.file("keyed-by-ca.pub")
     command = ["openssl", "pkey", "-in", str(own.with_suffix(".key")), "-pubout", "-out"]
-    subprocess.run([*command, str(public)], check=True, timeout=20)
+    subprocess.run([*command, str(public)], check=True, timeout=60)
     server.certbound("client", "add", "keyed-by-ca", *SELF_SIGNED, "--public-key", str(public))
     issue(server.home / "certs", "keyed-by-ca-issued", key=key_of(own))
     works(server, "keyed-by-ca", "keyed-by-ca")

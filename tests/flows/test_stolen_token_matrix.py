@@ -276,7 +276,7 @@ def ask(theft: Theft, api: Api, caller: str, token: str | None) -> httpx2.Respon
     headers = {"Accept": "application/json, text/event-stream"}
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"
-    with httpx2.Client(verify=tls, trust_env=False, timeout=20) as http:
+    with httpx2.Client(verify=tls, trust_env=False, timeout=60) as http:
         url = f"https://localhost:{api.port}{api.path}"
         if api.body is None:
             return http.get(url, headers=headers)

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import ssl
@@ -21,7 +20,7 @@ from tests.kit.server import LOOPS, Echo, Running, serving
 from tests.kit.wire import ask, ask_once, connected, get
 
 ROOT = Path(__file__).parents[2]
-_PATIENCE = 10.0
+_PATIENCE = 60.0
 
 _PROGRAM = """
 import sys
@@ -31,14 +30,21 @@ from app.tls.listener import run
 from tests.kit.server import Echo
 
 certificate, key, loop = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+echo = Echo()
+
+async def telling(scope, receive, send):
+    if scope.get("path") == "/wait":
+        print("asked", flush=True)
+    await echo(scope, receive, send)
+
 sys.exit(run(
-    Echo(),
+    telling,
     loop=loop,
     host="127.0.0.1",
     ports=(0, 0),
     certificate_file=certificate,
     key_file=key,
-    limits=Limits(shutdown=2.0),
+    limits=Limits(shutdown=float(sys.argv[4])),
     on_started=lambda addresses: print(*(port for _, port in addresses), flush=True),
     on_stopping=lambda: print("stopping", flush=True),
     on_reload=lambda: print("reloaded", flush=True),
@@ -47,10 +53,13 @@ sys.exit(run(
 
 
 @contextlib.contextmanager
-def process(pair: Pair, loop: LoopName) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """A server as a process of its own, and its first port."""
+def process(
+    pair: Pair, loop: LoopName, shutdown: float = _PATIENCE
+) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A server as a process of its own, and its first port; requests have `shutdown` at the end."""
+    files = (pair.certificate_file, pair.key_file)
     with subprocess.Popen(
-        [sys.executable, "-c", _PROGRAM, pair.certificate_file, pair.key_file, loop],
+        [sys.executable, "-c", _PROGRAM, *files, loop, str(shutdown)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -64,6 +73,12 @@ def process(pair: Pair, loop: LoopName) -> Iterator[tuple[subprocess.Popen[str],
                 child.kill()
 
 
+def hears(child: "subprocess.Popen[str]") -> str:
+    """The next line that it says: ``asked`` where a request for ``/wait`` has arrived."""
+    assert child.stdout is not None
+    return child.stdout.readline().strip()
+
+
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_what_is_in_flight_finishes(loop: LoopName, number: signal.Signals) -> None:
@@ -71,8 +86,8 @@ def test_what_is_in_flight_finishes(loop: LoopName, number: signal.Signals) -> N
     with process(pki().server, loop) as (child, port), connected(port) as connection:
         with connected(port) as idle:
             assert ask(idle, get()).status == 200
-            connection.sendall(get("/wait?s=0.8"))
-            time.sleep(0.3)
+            connection.sendall(get("/wait?s=2"))
+            assert hears(child) == "asked"
             child.send_signal(number)
             response = ask(connection, b"")
             assert response.status == 200
@@ -89,9 +104,9 @@ def test_what_is_in_flight_finishes(loop: LoopName, number: signal.Signals) -> N
 @pytest.mark.parametrize("loop", LOOPS)
 def test_the_end_does_not_wait_for_ever(loop: LoopName) -> None:
     """After `Limits.shutdown` a request still running is cut off; the exit code is still 0."""
-    with process(pki().server, loop) as (child, port), connected(port) as connection:
-        connection.sendall(get("/wait?s=60"))
-        time.sleep(0.3)
+    with process(pki().server, loop, 2.0) as (child, port), connected(port) as connection:
+        connection.sendall(get("/wait?s=600"))
+        assert hears(child) == "asked"
         started = time.monotonic()
         child.send_signal(signal.SIGTERM)
         assert child.wait(_PATIENCE) == 0
@@ -100,15 +115,16 @@ def test_the_end_does_not_wait_for_ever(loop: LoopName) -> None:
 
 def test_a_second_signal_ends_at_once() -> None:
     """Who asks twice does not want to wait."""
-    with process(pki().server, "auto") as (child, port), connected(port) as connection:
-        connection.sendall(get("/wait?s=60"))
-        time.sleep(0.3)
+    with (
+        process(pki().server, "auto", 10 * _PATIENCE) as (child, port),
+        connected(port) as connection,
+    ):
+        connection.sendall(get("/wait?s=600"))
+        assert hears(child) == "asked"
         child.send_signal(signal.SIGINT)
-        time.sleep(0.3)
-        started = time.monotonic()
+        assert hears(child) == "stopping"
         child.send_signal(signal.SIGINT)
         assert child.wait(_PATIENCE) == 0
-        assert time.monotonic() - started < 1.5
 
 
 def _served(port: int) -> bytes | None:
@@ -117,7 +133,7 @@ def _served(port: int) -> bytes | None:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     with (
-        socket.create_connection(("127.0.0.1", port), 10) as raw,
+        socket.create_connection(("127.0.0.1", port), _PATIENCE) as raw,
         context.wrap_socket(raw) as connection,
     ):
         return connection.getpeercert(binary_form=True)
@@ -141,11 +157,11 @@ def test_sighup_exchanges_the_certificate(tmp_path: Path) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(old.certificate_file)
         with (
-            socket.create_connection(("127.0.0.1", port), 10) as raw,
+            socket.create_connection(("127.0.0.1", port), _PATIENCE) as raw,
             context.wrap_socket(raw, server_hostname="localhost") as kept,
         ):
-            new = _pair(tmp_path)
             assert _served(port) == old.der
+            new = _pair(tmp_path)
             child.send_signal(signal.SIGHUP)
             assert child.stdout is not None
             assert child.stdout.readline() == "reloaded\n"
@@ -186,15 +202,23 @@ def test_bad_files_keep_the_old_certificate(
 
 
 def _damage(pair: Pair, how: str) -> None:
+    """At one stroke: a file seen half written would be another damage, and told as well."""
+    whole = pair.certificate_file.read_bytes()
+    other = pki().clients["pki"].key_file.read_bytes()
     if how == "absent":
         pair.certificate_file.unlink()
-    elif how == "other key":
-        shutil.copy(pki().clients["pki"].key_file, pair.key_file)
-    elif how == "truncated":
-        whole = pair.certificate_file.read_bytes()
-        pair.certificate_file.write_bytes(whole[: len(whole) // 2])
-    else:
-        pair.certificate_file.write_bytes({"empty": b"", "garbage": os.urandom(500)}[how])
+        return
+    file = pair.key_file if how == "other key" else pair.certificate_file
+    draft = file.with_suffix(".draft")
+    draft.write_bytes(
+        {
+            "empty": b"",
+            "garbage": os.urandom(500),
+            "other key": other,
+            "truncated": whole[: len(whole) // 2],
+        }[how]
+    )
+    draft.replace(file)
 
 
 def _fill(server: Running, count: int, stack: contextlib.ExitStack) -> list[ssl.SSLSocket]:
@@ -249,10 +273,12 @@ def test_both_ports_are_one_server() -> None:
 
 def test_becoming_not_ready_comes_first() -> None:
     """`on_stopping` is called while connections are still served."""
-    with serving(Echo()) as server, connected(server.port) as connection:
+    echo = Echo()
+    with serving(echo) as server, connected(server.port) as connection:
         assert server.stopping == []
         connection.sendall(get("/wait?s=0.5"))
-        time.sleep(0.2)
+        while not echo.seen:
+            time.sleep(0.01)
         server.stop()
         assert len(server.stopping) == 1
         assert ask(connection, b"").status == 200

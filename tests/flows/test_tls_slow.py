@@ -15,9 +15,11 @@ from tests.kit.certs import pki
 from tests.kit.server import LOOPS, Echo, serving
 from tests.kit.wire import Reader, ask, ask_once, client_context, connected, get, post
 
-_SHORT = Limits(handshake=0.6, headers=0.6, body=0.6, idle=0.6, flush=0.6, linger=0.4)
-# The deadline, the sweeper's interval and a busy machine.
-_PATIENCE = 5.0
+# What a client does within `handshake` and `idle` must be done in time on a busy machine.
+_SHORT = Limits(handshake=2.0, headers=0.6, body=0.6, idle=2.0, flush=0.6, linger=0.4)
+_LONG = Limits(handshake=600, headers=600, body=600, idle=600, shutdown=600)
+# Bounds a hang.
+_PATIENCE = 60.0
 
 
 def _trickle(raw: socket.socket, data: bytes, stop: threading.Event) -> None:
@@ -68,7 +70,7 @@ def test_a_handshake_has_a_deadline(loop: LoopName, sent: str) -> None:
     hello = _client_hello()
     echo = Echo()
     with serving(echo, loop=loop, limits=_SHORT) as server:
-        with socket.create_connection(("127.0.0.1", server.port), 10) as raw:
+        with socket.create_connection(("127.0.0.1", server.port), _PATIENCE) as raw:
             trickle = hello if sent == "trickle" else b""
             with _trickling(raw, trickle):
                 raw.sendall({"half a hello": hello[:100], "a whole hello": hello}.get(sent, b""))
@@ -81,7 +83,7 @@ def test_who_says_nothing_gets_an_alert() -> None:
     """Before the server has said anything, being cut off is an alert in the clear."""
     with (
         serving(Echo(), limits=_SHORT) as server,
-        socket.create_connection(("127.0.0.1", server.port), 10) as raw,
+        socket.create_connection(("127.0.0.1", server.port), _PATIENCE) as raw,
     ):
         assert raw.recv(100) == b"\x15\x03\x03\x00\x02\x02\x50"
         assert raw.recv(100) == b""
@@ -126,11 +128,9 @@ def test_half_a_request_is_answered_408(loop: LoopName, request_bytes: bytes) ->
 def test_trickling_does_not_prolong_the_deadline(loop: LoopName, request_bytes: bytes) -> None:
     """A byte every 50 ms keeps nothing alive: the deadlines are absolute."""
     with serving(Echo(), loop=loop, limits=_SHORT) as server, connected(server.port) as connection:
-        started = time.monotonic()
         with _trickling(connection, request_bytes):
             response = Reader(connection).response()
-        assert response.status == 408
-        assert time.monotonic() - started < _PATIENCE
+        assert response.status == 408, "it did not wait for the last byte"
 
 
 @pytest.mark.parametrize("loop", LOOPS)
@@ -151,7 +151,7 @@ def test_idle_connections_are_closed_with_goodbye(loop: LoopName) -> None:
 def test_a_slow_application_is_not_the_clients_fault(loop: LoopName) -> None:
     """While the endpoint works, no deadline of the client runs."""
     with serving(Echo(), loop=loop, limits=_SHORT) as server, connected(server.port) as connection:
-        assert ask(connection, get("/wait?s=1.5")).status == 200
+        assert ask(connection, get("/wait?s=3")).status == 200
         assert ask(connection, get()).status == 200
 
 
@@ -163,7 +163,7 @@ def test_a_client_that_does_not_read_is_given_up(loop: LoopName) -> None:
         connected(server.port) as connection,
     ):
         connection.sendall(get("/big?n=30000000"))
-        time.sleep(2.0)
+        time.sleep(4.0)
         received = 0
         with contextlib.suppress(ConnectionResetError):
             while piece := connection.recv(65536):
@@ -185,15 +185,15 @@ def _half_hello(raw: socket.socket) -> None:
 def test_slow_handshakes_do_not_delay_the_end(
     loop: LoopName, start: Callable[[socket.socket], None]
 ) -> None:
-    """Stopping does not wait for the handshake deadline of ten seconds."""
-    with contextlib.ExitStack() as stack, serving(Echo(), loop=loop) as server:
+    """Stopping does not wait for the deadline of a handshake."""
+    with contextlib.ExitStack() as stack, serving(Echo(), loop=loop, limits=_LONG) as server:
         for _ in range(20):
-            raw = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), 10))
+            raw = stack.enter_context(
+                socket.create_connection(("127.0.0.1", server.port), _PATIENCE)
+            )
             start(raw)
         time.sleep(0.2)
-        started = time.monotonic()
-        server.stop()
-        assert time.monotonic() - started < _PATIENCE
+        server.stop(_PATIENCE)
 
 
 @pytest.mark.parametrize("loop", LOOPS)
@@ -201,22 +201,22 @@ def test_slow_handshakes_do_not_delay_the_end(
     "request_bytes", [b"", b"GET / HTTP/1.1\r\nHost: ", post(b"x" * 100)[:-50]]
 )
 def test_slow_requests_do_not_delay_the_end(loop: LoopName, request_bytes: bytes) -> None:
-    """Idle, half-headed and half-bodied clients: the end waits one second for them at most."""
-    with contextlib.ExitStack() as stack, serving(Echo(), loop=loop) as server:
+    """Idle, half-headed and half-bodied clients: the end does not wait for any of their deadlines."""
+    with contextlib.ExitStack() as stack, serving(Echo(), loop=loop, limits=_LONG) as server:
         for _ in range(20):
             connection = stack.enter_context(connected(server.port))
             connection.sendall(request_bytes)
         time.sleep(0.2)
-        started = time.monotonic()
-        server.stop()
-        assert time.monotonic() - started < _PATIENCE
+        server.stop(_PATIENCE)
 
 
 def test_slow_clients_are_in_nobodys_way() -> None:
     """With two hundred slow connections open, others are served at once."""
     with contextlib.ExitStack() as stack, serving(Echo()) as server:
         for number in range(100):
-            raw = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), 10))
+            raw = stack.enter_context(
+                socket.create_connection(("127.0.0.1", server.port), _PATIENCE)
+            )
             if number % 2:
                 raw.sendall(_client_hello()[:60])
         for _ in range(100):

@@ -11,7 +11,7 @@ import pytest
 from app import clock
 from app.store import crls as rows
 from app.store import registry
-from tests.kit import crls, placing
+from tests.kit import crls, placing, unhurried
 from tests.kit.crls import serial_of
 from tests.kit.live import claims, live, reason
 from tests.kit.running import Running, certbound, clean_environment, running
@@ -101,7 +101,7 @@ def alerts(server: Running, trust_set: str) -> int:
 
 def test_a_list_of_a_million_entries(tmp_path: Path) -> None:
     """50 MB: loaded by the command in seconds of processor time, and it bites at the next request."""
-    with running(tmp_path) as server:
+    with running(tmp_path, program=unhurried.PROGRAM) as server:
         authority = placing.root("CA of a million")
         file = placing.authority_file(server, authority, "million")
         server.certbound("trust", "add", "million", str(file))

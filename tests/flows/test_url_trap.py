@@ -15,6 +15,7 @@ from tests.kit import ca, ledger, tokens
 from tests.kit.issuing import issue
 from tests.kit.presenting import presenting, token_request
 from tests.kit.running import Running
+from tests.kit.timed import eventually
 from tests.kit.world import Credential, World, full_of_urls
 
 PATIENCE = 1.0
@@ -49,7 +50,7 @@ def trap() -> Iterator[Trap]:
             yield set_up
         finally:
             done.set()
-            thread.join(5)
+            thread.join(60)
 
 
 def bait(port: int) -> tuple[x509.ExtensionType, ...]:
@@ -83,7 +84,7 @@ def test_the_trap_counts() -> None:
     """The control: a connection is noticed."""
     with trap() as waiting:
         socket.create_connection(("127.0.0.1", waiting.port)).close()
-        time.sleep(0.5)
+        eventually(lambda: waiting.connections)
     assert waiting.connections == 1
 
 

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
-from app.workers import hung
-from tests.kit import crew, tokens
+from app.workers import hung, supervisor
+from tests.kit import crew, tokens, unhurried
 from tests.kit.crew import eventually
 from tests.kit.running import Running, free_ports, running
 from tests.kit.scrape import at, samples
 from tests.kit.steady import Steady
+from tests.kit.wire import TIMEOUT
 
 ISSUED = (
     "certbound_decisions_total",
@@ -30,7 +31,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Two workers with an operations listener."""
     [port] = free_ports(1)
     home = tmp_path_factory.mktemp("home")
-    with running(home, workers="2", ops_port=str(port)) as started:
+    with running(home, program=unhurried.PROGRAM, workers="2", ops_port=str(port)) as started:
         eventually(lambda: len(crew.ready(started)) == 2, lambda: started.log)
         yield started
 
@@ -48,7 +49,7 @@ def asked(server: Running, count: int) -> None:
 
 def readiness(server: Running) -> httpx2.Response:
     """What ``/readyz`` of the operations listener says."""
-    return httpx2.get(f"{at(server)}/readyz", trust_env=False)
+    return httpx2.get(f"{at(server)}/readyz", trust_env=False, timeout=TIMEOUT)
 
 
 def spared(server: Running) -> int:
@@ -111,7 +112,8 @@ def test_a_crash_is_made_good_at_once_from_a_spare(server: Running) -> None:
     before = spared(server)
     for number in (1, 2):
         asked(server, 1)
-        time.sleep(2)  # it served, and a spare is there again
+        eventually(lambda: len(crew.processes(server)) == 3, lambda: server.log)  # a spare again
+        time.sleep(2 * supervisor.SOON)  # it served
         crew.kill(server, number, signal.SIGKILL)
         *_, line = (each for each in server.log.splitlines() if "event=worker.started" in each)
         assert " from_spare delay=0.0" in line
@@ -126,10 +128,9 @@ def test_a_hung_worker_is_replaced_while_the_other_serves(server: Running) -> No
     os.kill(stopped, signal.SIGSTOP)
     given = 0
     while len(crew.ready(server)) == ready:
-        asked(server, 1)
-        given += 1
+        asked(server, 3)
+        given += 3
         assert issued(server) == before + given, "the metrics go on, too"
-        time.sleep(0.2)
         assert given < 300, server.log
     assert f"event=worker.hung number=2 pid={stopped}" in server.log
     assert not crew.alive(stopped)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit import crew, tokens
+from tests.kit import crew, tokens, unhurried
 from tests.kit.command import run
 from tests.kit.crew import eventually
 from tests.kit.presenting import token_request
@@ -21,7 +21,8 @@ from tests.kit.wire import TIMEOUT, ask
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Two workers under a supervisor."""
-    with running(tmp_path_factory.mktemp("home"), workers="2") as started:
+    home = tmp_path_factory.mktemp("home")
+    with running(home, program=unhurried.PROGRAM, workers="2", handshake_timeout="110") as started:
         eventually(lambda: "listening on" in started.log, lambda: started.log)
         yield started
 
@@ -134,7 +135,7 @@ def test_what_an_operator_changes_reaches_every_worker(server: Running) -> None:
 def test_sigterm_ends_everybody_gracefully(tmp_path: Path) -> None:
     """In flight is finished, the exit code is 0, no process is left; a new start finds its ports."""
     certbound(tmp_path, "quickstart")
-    with running(tmp_path, quickstart=False, workers="2") as server:
+    with running(tmp_path, program=unhurried.PROGRAM, quickstart=False, workers="2") as server:
         eventually(lambda: len(crew.ready(server)) == 2)
         load = Steady([server])
         with load.running():

@@ -2,13 +2,14 @@
 
 import asyncio
 import threading
-import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from app.jose.document import (
+    JSON_DOCUMENT,
     MAX_DOCUMENT,
     FetchFailed,
     FetchRefused,
@@ -18,6 +19,9 @@ from app.jose.document import (
     examine_url,
 )
 from tests.kit.https import Answer, HttpsServer, serving, silent_listener
+from tests.kit.patience import PATIENCE, patient, until
+
+PATIENT = patient(JSON_DOCUMENT)
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +41,10 @@ def server(_server: HttpsServer) -> HttpsServer:
     return _server
 
 
-def fetch(server: HttpsServer, url: str | None = None) -> bytes:
+def fetch(server: HttpsServer, url: str | None = None, limits: Limits = PATIENT) -> bytes:
     """One fetch with loopback allowed and the server's CA trusted."""
     documents = RemoteDocuments(allow_private=True, ca_file=server.ca_file)
-    return asyncio.run(documents.fetch(url or server.url()))
+    return asyncio.run(documents.fetch(url or server.url(), limits))
 
 
 def test_a_document_is_fetched_whole(server: HttpsServer) -> None:
@@ -61,8 +65,8 @@ def test_nothing_but_the_request_is_sent(
     documents = RemoteDocuments(allow_private=True, ca_file=server.ca_file)
 
     async def twice() -> None:
-        await documents.fetch(server.url())
-        await documents.fetch(server.url())
+        await documents.fetch(server.url(), PATIENT)
+        await documents.fetch(server.url(), PATIENT)
 
     asyncio.run(twice())
     for request in server.seen:
@@ -120,29 +124,25 @@ def test_a_truncated_document_is_no_document(server: HttpsServer) -> None:
         fetch(server)
 
 
-@pytest.mark.parametrize("answer", [Answer(wait=30), Answer(b" " * 1000, drip=0.05)])
+@pytest.mark.parametrize("answer", [Answer(wait=600), Answer(b" " * 10_000, drip=0.05)])
 def test_a_slow_server_is_left_on_time(server: HttpsServer, answer: Answer) -> None:
     """Two seconds in all, whether the server is silent or drips."""
     server.answers["/jwks"] = answer
-    began = time.monotonic()
-    with pytest.raises(FetchFailed, match="2 seconds"):
-        fetch(server)
-    assert time.monotonic() - began < 20
+    with pytest.raises(FetchFailed, match="no complete answer within 2 seconds"):
+        fetch(server, limits=replace(JSON_DOCUMENT, connect_seconds=PATIENCE))
 
 
 def test_a_server_that_never_shakes_hands_is_left_on_time() -> None:
     """A port that accepts and stays silent costs no more than the limits."""
-    with silent_listener() as port:
-        began = time.monotonic()
-        with pytest.raises(FetchFailed):
-            asyncio.run(RemoteDocuments(allow_private=True).fetch(f"https://127.0.0.1:{port}/"))
-        assert time.monotonic() - began < 20
+    documents = RemoteDocuments(allow_private=True)
+    with silent_listener() as port, pytest.raises(FetchFailed, match="no connection to"):
+        asyncio.run(documents.fetch(f"https://127.0.0.1:{port}/"))
 
 
 def test_an_unknown_ca_is_refused(server: HttpsServer) -> None:
     """Without the extra CA the server's certificate does not verify, and nothing is asked."""
     with pytest.raises(FetchFailed, match="certificate verify failed"):
-        asyncio.run(RemoteDocuments(allow_private=True).fetch(server.url()))
+        asyncio.run(RemoteDocuments(allow_private=True).fetch(server.url(), PATIENT))
     assert server.hits == 0
 
 
@@ -180,11 +180,11 @@ def test_certificate_and_sni_are_those_of_the_name(server: HttpsServer) -> None:
     documents = RemoteDocuments(
         allow_private=True, ca_file=server.ca_file, resolve=Resolver(["127.0.0.1"])
     )
-    asyncio.run(documents.fetch(server.url(host="KEYS.example")))
+    asyncio.run(documents.fetch(server.url(host="KEYS.example"), PATIENT))
     assert server.server_names == ["keys.example"]
     assert server.seen[0].headers["Host"] == f"keys.example:{server.port}"
     with pytest.raises(FetchFailed, match="certificate verify failed"):
-        asyncio.run(documents.fetch(server.url(host="other.example")))
+        asyncio.run(documents.fetch(server.url(host="other.example"), PATIENT))
     assert server.hits == 1
 
 
@@ -197,7 +197,7 @@ def test_a_second_address_is_tried(server: HttpsServer) -> None:
     """Where the first address does not answer, the next one may."""
     resolver = Resolver(["::1", "127.0.0.1"])
     documents = RemoteDocuments(allow_private=True, ca_file=server.ca_file, resolve=resolver)
-    assert asyncio.run(documents.fetch(server.url(host="keys.example")))
+    assert asyncio.run(documents.fetch(server.url(host="keys.example"), PATIENT))
 
 
 def test_rebinding_finds_no_second_resolution(server: HttpsServer) -> None:
@@ -206,7 +206,7 @@ def test_rebinding_finds_no_second_resolution(server: HttpsServer) -> None:
     documents = RemoteDocuments(allow_private=True, ca_file=server.ca_file, resolve=resolver)
 
     async def twice() -> None:
-        await documents.fetch(server.url(host="keys.example"))
+        await documents.fetch(server.url(host="keys.example"), PATIENT)
         assert len(resolver.asked) == 1
         with pytest.raises(FetchRefused, match="metadata"):
             await documents.fetch(server.url(host="keys.example"))
@@ -251,19 +251,19 @@ def test_unresolvable_names_fail() -> None:
 
 def test_a_hung_resolver_is_left() -> None:
     """A resolver that hangs costs the time limit, then holds its threads and nobody else's."""
-    release = threading.Event()
+    release, answered = threading.Event(), []
 
-    def hang(_host: str, _port: int) -> Sequence[str]:
-        release.wait(20)
+    def hang(host: str, _port: int) -> Sequence[str]:
+        release.wait(PATIENCE)
+        answered.append(host)
         return []
 
     documents = RemoteDocuments(resolve=hang)
 
     async def many() -> list[BaseException]:
         fetches = (documents.fetch(f"https://slow{n}.example/") for n in range(9))
-        began = time.monotonic()
         failures = await asyncio.gather(*fetches, return_exceptions=True)
-        assert time.monotonic() - began < 20
+        assert answered == [], "nobody waited for it"
         await asyncio.to_thread(lambda: None)  # the default pool is free
         return [failure for failure in failures if isinstance(failure, BaseException)]
 
@@ -282,7 +282,7 @@ def test_a_name_that_hangs_takes_nothing_from_the_others(server: HttpsServer) ->
     def resolve(host: str, port: int) -> Sequence[str]:
         addresses = asked(host, port)
         if host == "slow.example":
-            release.wait(20)
+            release.wait(PATIENCE)
         return addresses
 
     documents = RemoteDocuments(allow_private=True, ca_file=server.ca_file, resolve=resolve)
@@ -292,15 +292,16 @@ def test_a_name_that_hangs_takes_nothing_from_the_others(server: HttpsServer) ->
         fetches = (documents.fetch("https://slow.example/", soon) for _ in range(16))
         failures = await asyncio.gather(*fetches, return_exceptions=True)
         assert all("0.2 seconds" in str(each) for each in failures)
+        await until(lambda: asked.asked)
         assert [host for host, _ in asked.asked] == ["slow.example"]
-        assert await documents.fetch(server.url(host="keys.example"))
-        late = asyncio.create_task(documents.fetch(server.url(host="slow.example")))
+        assert await documents.fetch(server.url(host="keys.example"), PATIENT)
+        late = asyncio.create_task(documents.fetch(server.url(host="slow.example"), PATIENT))
         await asyncio.sleep(0.05)
         release.set()
         with pytest.raises(FetchFailed, match="certificate verify failed"):
             await late  # it got the address that the others had no time for
         with pytest.raises(FetchFailed):
-            await documents.fetch("https://slow.example:1/")
+            await documents.fetch("https://slow.example:1/", PATIENT)
         assert [host for host, _ in asked.asked].count("slow.example") == 2
 
     try:

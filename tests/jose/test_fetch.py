@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -12,9 +11,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from app.jose import fetch as room
 from app.jose.algorithms import public_jwk
-from app.jose.document import FetchFailed, FetchRefused
+from app.jose.document import JSON_DOCUMENT, FetchFailed, FetchRefused, RemoteDocuments
 from app.jose.fetch import Keys, RemoteKeys
 from tests.kit.https import Answer, serving
+from tests.kit.patience import PATIENCE, patient
 
 URI = "https://keys.example/jwks"
 JWK = public_jwk(ec.generate_private_key(ec.SECP256R1()).public_key())
@@ -74,11 +74,11 @@ async def settle() -> None:
 
 
 def run(story: Callable[[World], Awaitable[None]]) -> None:
-    """Tell `story` in a fresh world, within five seconds."""
+    """Tell `story` in a fresh world, within a minute."""
 
     async def told() -> None:
         world = World()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await story(world)
             await world.remote.close()
 
@@ -195,9 +195,8 @@ def test_waiting_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def story(world: World) -> None:
         world.hold = asyncio.Event()
-        began = time.monotonic()
         assert await world.ask("old") is None
-        assert time.monotonic() - began < 30
+        assert world.running == 1, "it goes on"
         world.hold.set()
         await settle()
         assert world.kids() == ["old"]
@@ -321,22 +320,27 @@ def test_close_ends_what_runs() -> None:
     run(story)
 
 
-def test_over_a_real_server(tmp_path: Path) -> None:
+def test_over_a_real_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """End to end: fetched over TLS, a slow moment survived, a rotation picked up."""
     now = [1_800_000_000]
+    monkeypatch.setattr(room, "WAIT_LIMIT", PATIENCE)
 
     async def story(port_url: str, ca_file: Path, answers: dict[str, Answer]) -> None:
-        remote = RemoteKeys(allow_private=True, ca_file=ca_file, now=lambda: now[0])
+        documents = RemoteDocuments(allow_private=True, ca_file=ca_file)
+        limits = [patient(JSON_DOCUMENT)]
+
+        async def fetch(uri: str) -> bytes:
+            return await documents.fetch(uri, limits[0])
+
+        remote = RemoteKeys(fetch=fetch, now=lambda: now[0])
         await remote.ensure(port_url, knows("old"))
         assert remote.status(port_url).keys == 1
         now[0] += room.WAIT_FROM
-        answers["/jwks"] = Answer(document("new"), wait=20)
-        began = time.monotonic()
+        answers["/jwks"] = Answer(document("new"), wait=600)
+        limits[0] = JSON_DOCUMENT
         await remote.ensure(port_url, knows("old"))
-        assert time.monotonic() - began < 15
-        async with asyncio.timeout(2):  # the fetch ends with its own limit, about now
-            while remote.status(port_url).problem is None:  # noqa: ASYNC110  # it has no event to wait for
-                await asyncio.sleep(0.01)
+        assert remote.status(port_url).problem is not None
+        limits[0] = patient(JSON_DOCUMENT)
         keys = remote.keys_for(port_url, now[0])
         assert keys is not None
         assert keys[0].kid == "old"

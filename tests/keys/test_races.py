@@ -102,7 +102,7 @@ def test_operators_who_rotate_together_make_one_key(
     """Two forced rotations that looked at the same keys: one is done, the other says it was late."""
     begin(db)
     before = standing(db)
-    gate = threading.Barrier(2, timeout=10)
+    gate = threading.Barrier(2, timeout=60)
 
     def hold(algorithm: str) -> Any:
         gate.wait()

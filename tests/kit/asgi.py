@@ -1,7 +1,9 @@
 """The whole server but its sockets: requests in, answers out, on one thread and one database file.
 
 The application is the one `app.main` wires; only TLS is missing, so a test says itself which
-certificate "was proven" on the connection. Nothing here listens, connects or sleeps.
+certificate "was proven" on the connection. Nothing here listens, connects or sleeps. What a request
+waits for the database is bounded by the database's own limits alone: that all its waits together
+take no longer is for real servers (`tests/faults`), and a busy machine is now and then that late.
 """
 
 import asyncio
@@ -12,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
+from unittest import mock
 from urllib.parse import unquote, urlencode
 
 from app import clock, config
@@ -24,9 +27,10 @@ from app.config import Settings
 from app.jose import jwt
 from app.main import House, open_house
 from app.pki.anchors import load_pem_bundle
-from app.store import audit, registry
+from app.store import audit, patience, registry
 from app.store import clients as client_rows
 from app.tls.peer import PeerCertificate
+from tests.kit.patience import PATIENCE
 
 FORM = ("content-type", "application/x-www-form-urlencoded")
 TOKEN_PATH = "/token"  # noqa: S105 - a path, no password
@@ -61,6 +65,8 @@ class Stage:
         self._loop = asyncio.Runner()
 
     def __enter__(self) -> Self:
+        self._all_the_time = mock.patch.object(patience, "LIMIT", PATIENCE)
+        self._all_the_time.start()
         self.house.door.journal.start()
         self.house.door.lookups.start()
         return self
@@ -71,6 +77,7 @@ class Stage:
         self.house.door.journal.close(5)
         self.house.database.dispose()
         self._loop.close()
+        self._all_the_time.stop()
 
     @property
     def desk(self) -> Desk:

@@ -30,6 +30,12 @@ def ended(server: Running) -> list[int]:
     return [int(pid) for _, pid in _ENDED.findall(server.log)]
 
 
+def processes(server: Running) -> list[int]:
+    """Those that the server has: its workers, and the spare once there is one."""
+    pid = server.process.pid
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def alive(pid: int) -> bool:
     """Whether there is such a process, other than as a body not yet carried away."""
     try:

@@ -50,7 +50,7 @@ class Demo:
         sent = dict(headers or {})
         if token is not None:
             sent.setdefault("Authorization", f"Bearer {token}")
-        with httpx2.Client(verify=tls, trust_env=False, timeout=20) as http:
+        with httpx2.Client(verify=tls, trust_env=False, timeout=60) as http:
             return http.get(f"{self.url}{query}", headers=sent)
 
 

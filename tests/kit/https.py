@@ -107,7 +107,7 @@ class _Listener(ThreadingHTTPServer):
         """Count the connection; the handshake happens in the handler's thread."""
         connection, address = super().get_request()
         self.owner.connections += 1
-        connection.settimeout(5)
+        connection.settimeout(60)
         wrapped = self.context.wrap_socket(
             connection, server_side=True, do_handshake_on_connect=False
         )

@@ -124,7 +124,7 @@ def hunt(servers: list[Running], rounds: int) -> str:
             for asker in askers:
                 between = [a for a in asker.answers if a[0] > denied and a[1] < undone]
                 judged += len(between)
-                late += [(number, a[0] - denied) for a in between if a[2] != 401]
+                late += [(number, a[0] - denied) for a in between if a[2] not in (401, 503)]
             if rounds >= LONG and (number + 1) % every == 0:
                 print(f"promise 3: {number + 1} of {rounds}", flush=True)  # noqa: T201 - progress
     took = time.monotonic() - began

@@ -33,6 +33,18 @@ def entries(home: Path) -> list[AuditRow]:
         return list(audit.tail(conn, EVERYTHING))
 
 
+def refusals(home: Path) -> list[dict[str, Any]]:
+    """What was refused, one by one, oldest first."""
+    bodies: list[dict[str, Any]] = [json.loads(row.body) for row in entries(home)]
+    return [each for each in bodies if each["event"] == "request.refused"]
+
+
+def traces(home: Path) -> list[AuditRow]:
+    """The trail without what a server writes of its own accord, as time passes."""
+    rows = entries(home)
+    return [each for each in rows if json.loads(each.body).get("actor") != "server"]
+
+
 def token_rows(home: Path, jtis: Iterable[str]) -> dict[str, TokenRow]:
     """The records of tokens, of those that have one."""
     with desk_on(home) as desk, desk.db.read() as conn:

@@ -13,6 +13,7 @@ from pathlib import Path
 from app.cli import main as command_line
 from app.store import schema
 from app.workers import worker
+from tests.kit import unhurried
 
 _MIGRATION = '''"""{title}."""
 
@@ -70,6 +71,7 @@ def main() -> int:
     folder = Path(os.environ["NEWER_MIGRATIONS"])
     schema.HEAD = os.environ["NEWER_HEAD"]
     schema._folder = lambda: folder
+    unhurried.give_time()
     worker.PROGRAM = "tests.kit.newer"
     return command_line() or 0
 

@@ -24,12 +24,13 @@ import httpx2
 from app import config
 from app.admin.desk import Desk, at_desk
 from tests.kit.command import call
+from tests.kit.wire import TIMEOUT
 
 ROOT = Path(__file__).parents[2]
-START_LIMIT = 30.0
+START_LIMIT = 60.0
 """Seconds a loaded machine may take until the server answers."""
-STOP_LIMIT = 20.0
-"""Seconds from SIGTERM to the end of the process: twice its own limit."""
+STOP_LIMIT = 60.0
+"""Seconds from SIGTERM to the end of the process: its own limit of ten, and a machine that is busy."""
 _PORTS = range(10_000 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 8, 32_768, 8)
 """Below Linux's ephemeral ports: no outgoing connection takes one between choice and use. Each
 process of a test run has its own of them."""
@@ -100,7 +101,7 @@ class Running:
     ) -> httpx2.Client:
         """An HTTP client with the certificate ``certs/<name>.crt``, or with none."""
         tls = self.tls(self.file(f"{name}.crt") if name else None, version=version)
-        return httpx2.Client(verify=tls, timeout=20, trust_env=False)
+        return httpx2.Client(verify=tls, timeout=TIMEOUT, trust_env=False)
 
     def certbound(self, *arguments: str, check: bool = True) -> str:
         """Run a command on this home, inside this process for speed; its standard output."""
@@ -146,7 +147,7 @@ def certbound(
         capture_output=True,
         text=True,
         env={**clean_environment(), **(environment or {})},
-        timeout=60,
+        timeout=110,
         check=False,
     )
     if done.returncode != 0:

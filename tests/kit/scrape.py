@@ -4,6 +4,7 @@ import httpx2
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.kit.running import Running
+from tests.kit.wire import TIMEOUT
 
 
 def at(server: Running) -> str:
@@ -13,7 +14,7 @@ def at(server: Running) -> str:
 
 def samples(server: Running) -> dict[tuple[str, ...], float]:
     """What a scrape gives, by name and label values."""
-    answer = httpx2.get(f"{at(server)}/metrics", trust_env=False)
+    answer = httpx2.get(f"{at(server)}/metrics", trust_env=False, timeout=TIMEOUT)
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/plain; version=")
     return {

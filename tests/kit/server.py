@@ -96,7 +96,7 @@ class Running:
     _stop: asyncio.Event
     _thread: threading.Thread
 
-    def stop(self, timeout: float = 15) -> None:
+    def stop(self, timeout: float = 60) -> None:
         """What SIGTERM does; returns when the server has ended."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop.set)

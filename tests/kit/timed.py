@@ -11,7 +11,7 @@ from tests.kit import https
 from tests.kit.https import HttpsServer
 from tests.kit.running import Running, running
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds that background work may take on a machine that is busy."""
 
 
@@ -35,8 +35,11 @@ class Timed:
 
 
 @contextmanager
-def timed(folder: Path) -> Iterator[Timed]:
-    """Both in directories under `folder`; sources on this machine are allowed."""
+def timed(folder: Path, *, patient: bool = True) -> Iterator[Timed]:
+    """Both in directories under `folder`; sources on this machine are allowed.
+
+    `patient`: a fetch has all the time, so that a busy machine looks like no bad source.
+    """
     shift, home, web_folder = folder / "shift", folder / "home", folder / "web"
     shift.write_text("0")
     home.mkdir()
@@ -46,7 +49,10 @@ def timed(folder: Path) -> Iterator[Timed]:
         running(
             home,
             program="tests.kit.shifted",
-            extra={"CLOCK_SHIFT_FILE": str(shift)},
+            extra={
+                "CLOCK_SHIFT_FILE": str(shift),
+                **({"FETCH_PATIENCE": str(PATIENCE)} if patient else {}),
+            },
             trust_allow_private="true",
             trust_ca_file=str(web.ca_file),
         ) as server,
@@ -54,7 +60,15 @@ def timed(folder: Path) -> Iterator[Timed]:
         yield Timed(server, web, shift)
 
 
-def eventually(what: Callable[[], bool]) -> None:
+def in_time(at: Timed, seconds: int, what: Callable[[], object]) -> None:
+    """Wait until it is so, `PATIENCE` at most; the clock moves on by `seconds` after each look."""
+    deadline = time.monotonic() + PATIENCE
+    while not what():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        at.pass_time(seconds)
+
+
+def eventually(what: Callable[[], object]) -> None:
     """Wait until it is so, `PATIENCE` at most."""
     deadline = time.monotonic() + PATIENCE
     while not what():

@@ -53,7 +53,7 @@ class Shelf:
 
     def read(self, digest: str) -> bytes | None:
         """Like a database: it may be down, slow, or know nothing."""
-        self.gate.wait(10)
+        self.gate.wait(60)
         self.reads.append(digest)
         if self.down:
             raise OSError("database down")
@@ -81,8 +81,8 @@ def big(count: int) -> bytes:
 
 
 def until(true: Callable[[], bool]) -> None:
-    """Wait for what a thread does, at most some seconds."""
-    deadline = time.monotonic() + 10
+    """Wait for what a thread does, at most a minute."""
+    deadline = time.monotonic() + 60
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.005)

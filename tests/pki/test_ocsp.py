@@ -14,8 +14,8 @@ from structlog.testing import capture_logs
 
 from app import clock
 from app.errors import Examination, Finding, Reason, Refused
-from app.jose.document import RemoteDocuments
-from app.pki import check
+from app.jose.document import Limits, Question, RemoteDocuments
+from app.pki import check, ocsp_cache
 from app.pki.anchors import TrustSet
 from app.pki.crl_store import Revocation
 from app.pki.ocsp_cache import MAX_QUESTIONS, REFRESH_AFTER, RETRY_AFTER, WAIT_LIMIT, OcspCache
@@ -25,12 +25,19 @@ from tests.kit import ca
 from tests.kit.ca import below, name
 from tests.kit.crls import serial_of
 from tests.kit.ocsp import OCSP_SIGNING, Manner, Responder, delegate, responding
+from tests.kit.patience import PATIENCE, patient, until
 from tests.kit.world import World
 from tests.pki.judging import peer
 
 _WORLD = World()
 _ROOT, _NOW = _WORLD.root, _WORLD.now
 _LEAF = _ROOT.sign(_WORLD.draft())
+
+
+@pytest.fixture(autouse=True)
+def _all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A responder in this process may take longer than the limit on a machine that is busy."""
+    monkeypatch.setattr(ocsp_cache, "WAIT_LIMIT", PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +63,10 @@ class Party:
 
     def __init__(self, responder: Responder, **policy: object) -> None:
         self.clock = responder.now
+        self.hurried = False
+        """Whether the limits for one question are those of the server."""
         self.documents = RemoteDocuments(allow_private=True)
-        self.answers = OcspCache(self.documents.fetch, lambda: self.clock)
+        self.answers = OcspCache(self.fetch, lambda: self.clock)
         self.source = Revocation(lambda _digest: None, self.answers)
         self.trust_set = TrustSet(
             "asked",
@@ -65,13 +74,27 @@ class Party:
             revocation=RevocationPolicy("ocsp", urls=(responder.url,), **policy),  # type: ignore[arg-type] # -- passed on
         )
 
-    async def prepare(self, presented: PeerCertificate) -> float:
-        """Fetch what a login needs; the seconds that took."""
-        started = time.monotonic()
+    async def fetch(self, url: str, limits: Limits, question: Question) -> bytes:
+        """Ask, with all the time unless told otherwise."""
+        return await self.documents.fetch(
+            url, limits if self.hurried else patient(limits), question
+        )
+
+    @property
+    def asking(self) -> list[asyncio.Task[None]]:
+        """The questions under way."""
+        return [each.task for each in self.answers._entries.values() if each.task is not None]
+
+    async def settle(self) -> None:
+        """Return once no question is under way."""
+        if self.asking:
+            await asyncio.wait(self.asking)
+
+    async def prepare(self, presented: PeerCertificate) -> None:
+        """Fetch what a login needs."""
         found = check.links_to_ask(presented, [self.trust_set], self.clock)
         assert found is not None
         await self.answers.ensure(*found)
-        return time.monotonic() - started
 
     def judge(self, presented: PeerCertificate) -> Finding:
         """The finding of a login now."""
@@ -271,14 +294,20 @@ def test_every_certificate_of_the_path_is_asked_about(responder: Responder) -> N
     assert finding.reason is Reason.REVOCATION_UNKNOWN
 
 
-def test_a_hanging_responder_costs_two_seconds_once(responder: Responder) -> None:
-    """The login waits for the first answer no longer; the next one does not wait for it again."""
-    responder.manner.hang = 10
+def test_a_hanging_responder_costs_two_seconds(
+    responder: Responder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The login waits for the answer that long, and decides without it while the question goes on."""
+    responder.manner.hang = 600
+    monkeypatch.setattr(ocsp_cache, "WAIT_LIMIT", WAIT_LIMIT)
 
     async def scene() -> None:
         party = Party(responder)
         presented = peer(_LEAF)
-        assert WAIT_LIMIT - 0.1 < await party.prepare(presented) < WAIT_LIMIT + 0.5
+        began = time.monotonic()
+        await party.prepare(presented)
+        assert time.monotonic() - began > WAIT_LIMIT - 0.1
+        assert party.asking
         assert party.judge(presented).reason is Reason.REVOCATION_UNKNOWN
         await party.answers.close()
 
@@ -293,13 +322,15 @@ def test_nobody_waits_while_a_fresh_answer_is_at_hand(responder: Responder) -> N
         presented = peer(_LEAF)
         await party.prepare(presented)
         party.clock += REFRESH_AFTER - 1
-        assert await party.prepare(presented) < 0.1
+        await party.prepare(presented)
         assert len(responder.asked) == 1
-        responder.manner.hang = 10
+        responder.manner.hang = 600
         party.clock += 1
-        assert await party.prepare(presented) < 0.1
+        await party.prepare(presented)
+        assert party.asking, "it did not wait for the answer, nor for the question to leave"
+        assert len(responder.asked) == 1
         assert party.judge(presented).passed
-        await asyncio.sleep(0.2)
+        await until(lambda: len(responder.asked) > 1)
         assert len(responder.asked) == 2
         await party.answers.close()
 
@@ -317,7 +348,7 @@ def test_a_revocation_bites_with_the_next_answer(responder: Responder) -> None:
         responder.manner = Manner(status="revoked")
         party.clock += REFRESH_AFTER
         await party.prepare(presented)
-        await asyncio.sleep(0.2)
+        await party.settle()
         assert party.judge(presented).reason is Reason.REVOKED
         responder.manner = Manner(nonce="none", age=1, life=10_000)
         party.clock += 3 * RETRY_AFTER + REFRESH_AFTER
@@ -344,7 +375,7 @@ def test_a_responder_that_forgets_takes_no_revocation_back(responder: Responder,
             responder.manner = manner
             party.clock += REFRESH_AFTER
             await party.prepare(presented)
-            await asyncio.sleep(0.2)
+            await party.settle()
             verdicts.append(party.judge(presented).reason)
         assert verdicts == [Reason.REVOKED, Reason.REVOKED, None]
         await party.answers.close()
@@ -364,7 +395,7 @@ def test_a_good_of_the_same_moment_takes_no_revocation_back(responder: Responder
             responder.manner = Manner(status=status, life=10_000)
             party.clock += REFRESH_AFTER
             await party.prepare(peer(_LEAF))
-            await asyncio.sleep(0.2)
+            await party.settle()
             assert party.judge(peer(_LEAF)).reason is Reason.REVOKED
         await party.answers.close()
 
@@ -411,20 +442,23 @@ def test_a_failing_responder_is_asked_seldom(responder: Responder) -> None:
 def test_one_hanging_responder_does_not_hold_up_another(responder: Responder) -> None:
     """Each has its own slots."""
     with responding(_ROOT, responder.now) as hanging:
-        hanging.manner.hang = 10
+        hanging.manner.hang = 600
 
         async def scene() -> None:
             stuck, lively = Party(hanging), Party(responder)
-            lively.answers = stuck.answers
+            lively.answers, lively.source = stuck.answers, stuck.source
             lively.trust_set = replace(lively.trust_set, name="lively")
             leaves = [
                 _ROOT.sign(_WORLD.draft().with_(serial=bytes((1, n))))
                 for n in range(MAX_QUESTIONS + 1)
             ]
             waiting = [asyncio.create_task(stuck.prepare(peer(leaf))) for leaf in leaves]
-            await asyncio.sleep(0.2)
-            assert await lively.prepare(peer(_LEAF)) < WAIT_LIMIT - 0.5
-            await asyncio.gather(*waiting)
+            await until(lambda: len(hanging.asked) >= MAX_QUESTIONS)
+            await lively.prepare(peer(_LEAF))
+            assert lively.judge(peer(_LEAF)).passed
+            assert not any(each.done() for each in waiting)
+            for each in waiting:
+                each.cancel()
             await stuck.answers.close()
 
         asyncio.run(scene())

@@ -70,16 +70,14 @@ class Process(Party):
 
     def __init__(self, responder: Responder, memory: Memory, **policy: object) -> None:
         super().__init__(responder, **policy)
-        self.answers = OcspCache(self.documents.fetch, lambda: self.clock, memory)
+        self.answers = OcspCache(self.fetch, lambda: self.clock, memory)
         self.source = Revocation(lambda _digest: None, self.answers)
 
     async def next(self) -> Finding:
         """A login after everything is due again, its question answered."""
         self.clock += REFRESH_AFTER
         await self.prepare(_PEER)
-        for entry in self.answers._entries.values():
-            if entry.task is not None:
-                await asyncio.wait([entry.task])
+        await self.settle()
         return self.judge(_PEER)
 
 
@@ -88,6 +86,7 @@ def once(responder: Responder, memory: Memory, fail: str = "soft") -> Finding:
 
     async def scene() -> Finding:
         process = Process(responder, memory, fail=fail)
+        process.hurried = responder.manner.hang > 0
         finding = await process.next()
         await process.answers.close()
         return finding
@@ -98,7 +97,7 @@ def once(responder: Responder, memory: Memory, fail: str = "soft") -> Finding:
 _DOUBT = {
     "unknown": Manner(status="unknown"),
     "unreachable": Manner(http_status=503),
-    "hanging": Manner(hang=20),
+    "hanging": Manner(hang=600),
     "an older good": Manner(age=200, life=10_000),
     "a good of the same moment": Manner(age=100, life=10_000),
 }
@@ -201,6 +200,7 @@ def test_what_cannot_be_read_lets_nobody_in(responder: Responder, memory: OcspMe
         assert responder.asked == []
         store.failing.clear()
         await process.prepare(_PEER)
+        await process.settle()
         assert process.judge(_PEER).passed
         store.failing.add("recall")
         assert (await process.next()).passed, "the good at hand is fresh"

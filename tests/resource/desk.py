@@ -13,13 +13,14 @@ SCOPE = "files:read"
 
 @dataclass
 class Clock:
-    """Stands where a test puts it, in seconds from the real time."""
+    """Stands where a test puts it, in seconds from the moment when it was made."""
 
     ahead: int = 0
+    made_at: int = field(default_factory=clock.now)
 
     def __call__(self) -> int:
         """Seconds since the epoch."""
-        return clock.now() + self.ahead
+        return self.made_at + self.ahead
 
 
 async def tell(scope: Message, receive: Receive, send: Send) -> None:

@@ -22,7 +22,7 @@ TTL = 60
 
 def settled(condition: Callable[[], bool]) -> None:
     """Wait for a fetch that nobody waits for, and until its thread has put away what it got."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not condition() or any(each.name == "certbound-fetch" for each in threading.enumerate()):
         assert time.monotonic() < deadline, "not settled"
         time.sleep(0.01)

@@ -14,7 +14,7 @@ from app.store.engine import Database
 from app.store.tables import audit as table
 
 ROOT = Path(__file__).parents[2]
-LONG = 30.0
+LONG = 60.0
 """Seconds after which even a loaded machine must have answered."""
 
 

@@ -129,7 +129,9 @@ def test_a_large_list_does_not_slow_the_registry(db: Database) -> None:
         crls.replace_crl(conn, ROW, bytes(range(256)) * 80_000)
     with db.read() as conn:
         registry.load(conn)
-        start = time.perf_counter()
+        took = []
         for _ in range(20):
+            start = time.perf_counter()
             crls.listed(conn)
-        assert time.perf_counter() - start < 0.2  # walking it takes 20 times 10 ms and more
+            took.append(time.perf_counter() - start)
+        assert min(took) < 0.01  # walking it takes as long every time, and more
