@@ -23,7 +23,6 @@ from app.endpoints import traced
 from app.endpoints.gathering import Refusals
 from app.endpoints.often import RequestLimits
 from app.endpoints.sightings import Sightings
-from app.endpoints.unsaid import without_secrets
 from app.errors import (
     Examination,
     Finding,
@@ -56,6 +55,7 @@ from app.tokens.published import PublishedLists
 from app.tokens.revoke import TokenRevocation
 from app.tokens.status import StatusLists
 from app.traces import Traces
+from app.unsaid import without_secrets
 from app.web.errors import render
 from app.web.respond import Document
 
