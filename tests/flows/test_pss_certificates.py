@@ -53,15 +53,11 @@ def certified(
     path = server.file(f"{name}.crt")
     path.with_suffix(".key").write_bytes(key.read_bytes())
     ca = server.file("ca.crt")
-    by = () if self_signed else ("-CA", ca, "-CAkey", ca.with_suffix(".key"))
+    by = () if self_signed else ("-CA", str(ca), "-CAkey", str(ca.with_suffix(".key")))
     openssl(
         *("req", "-x509", "-new", "-key", key, "-subj", f"/CN={name}", "-days", "30", *by),
-        *(
-            "-addext",
-            "extendedKeyUsage=clientAuth",
-            "-addext",
-            "basicConstraints=critical,CA:FALSE",
-        ),
+        *("-addext", "extendedKeyUsage=clientAuth"),
+        *("-addext", "basicConstraints=critical,CA:FALSE"),
         *("-addext", f"subjectAltName=DNS:{name}.example", *signing, "-out", path),
     )
     return path
