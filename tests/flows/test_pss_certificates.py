@@ -55,10 +55,11 @@ def certified(
     ca = server.file("ca.crt")
     by = () if self_signed else ("-CA", str(ca), "-CAkey", str(ca.with_suffix(".key")))
     openssl(
-        *("req", "-x509", "-new", "-key", key, "-subj", f"/CN={name}", "-days", "30", *by),
+        *("req", "-x509", "-new", "-key", str(key), "-subj", f"/CN={name}", "-days", "30"),
+        *by,
         *("-addext", "extendedKeyUsage=clientAuth"),
         *("-addext", "basicConstraints=critical,CA:FALSE"),
-        *("-addext", f"subjectAltName=DNS:{name}.example", *signing, "-out", path),
+        *("-addext", f"subjectAltName=DNS:{name}.example", *signing, "-out", str(path)),
     )
     return path
 
@@ -138,8 +139,8 @@ def test_a_ca_that_signs_with_pss(server: Running, tmp_path: Path) -> None:
     """A whole path of PSS keys and signatures, and a plain key under it."""
     ca_key, ca = pss_key(tmp_path / "ca.key", only=SHA256), tmp_path / "ca.crt"
     openssl(
-        *("req", "-x509", "-new", "-key", ca_key, "-subj", "/CN=PSS CA", "-days", "30"),
-        *("-addext", "basicConstraints=critical,CA:TRUE", "-out", ca),
+        *("req", "-x509", "-new", "-key", str(ca_key), "-subj", "/CN=PSS CA", "-days", "30"),
+        *("-addext", "basicConstraints=critical,CA:TRUE", "-out", str(ca)),
         *("-addext", "keyUsage=critical,keyCertSign,cRLSign"),
     )
     server.certbound("trust", "add", "pss", str(ca))
@@ -149,8 +150,20 @@ def test_a_ca_that_signs_with_pss(server: Running, tmp_path: Path) -> None:
         path = server.file(f"{name}.crt")
         path.with_suffix(".key").write_bytes(key.read_bytes())
         openssl(
-            *("req", "-x509", "-new", "-key", key, "-CA", ca, "-CAkey", ca_key, "-days", "20"),
-            *("-subj", f"/CN={name}", "-addext", "extendedKeyUsage=clientAuth", "-out", path),
+            *(
+                "req",
+                "-x509",
+                "-new",
+                "-key",
+                str(key),
+                "-CA",
+                str(ca),
+                "-CAkey",
+                str(ca_key),
+                "-days",
+                "20",
+            ),
+            *("-subj", f"/CN={name}", "-addext", "extendedKeyUsage=clientAuth", "-out", str(path)),
             *("-addext", "basicConstraints=critical,CA:FALSE"),
             *("-addext", f"subjectAltName=DNS:{name}.example"),
         )
