@@ -3,10 +3,10 @@
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Literal, TextIO, cast
+from typing import Any, Literal, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor
@@ -88,6 +88,22 @@ class _Heedless:
             os.close(nowhere)
         except (OSError, ValueError):  # ValueError: the stream was closed
             return
+
+
+def error_line(event: str, members: Mapping[str, Any]) -> str:
+    """One line as the JSON log has them, for an error that is told elsewhere; `configure` or not.
+
+    An exception in `members` under ``exc_info`` becomes the text of its stack.
+    """
+    entry: EventDict = {**members, "event": event}
+    name, nobody = "error", structlog.get_logger()
+    for each in (
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ):
+        entry = each(nobody, name, entry)
+    return str(structlog.processors.JSONRenderer()(nobody, name, entry))
 
 
 def log() -> FilteringBoundLogger:

@@ -41,11 +41,10 @@ def entries(desk: Desk, wanted: Wanted) -> Iterator[AuditRow]:
     behind: Place | None = None
     while True:
         with desk.db.read() as conn:
-            rows = audit.following(conn, wanted, behind, _PAGE)
+            rows, behind = audit.following(conn, wanted, behind, _PAGE)
         yield from rows
         if len(rows) < _PAGE:
             return
-        behind = Place(rows[-1].at_ms, rows[-1].writer, rows[-1].seq)
 
 
 def write(desk: Desk, wanted: Wanted, spell: Spell, stream: BinaryIO) -> Exported:

@@ -91,6 +91,8 @@ def _verified(desk: Desk, since: Checkpoint | None, progress: Progress) -> Verdi
     chain.follow()
     with desk.db.read() as conn:
         heads = streams.heads(conn)
+        for writer, number in streams.strays(conn):
+            verdict.add([_fault("renumbered", writer, 0, f"its number is {number}: none of ours")])
     verdict.streams = len(heads)
     begins = chain.fold.begins
     total = sum(head.seq - _begin(begins, writer).seq + 1 for writer, head in heads.items())
@@ -162,6 +164,8 @@ class _Chain:
         begins, first = self._cut()
         with self._desk.db.read() as conn:
             rows = checkpoints.after(conn, 0, _PAGE)
+            for (number,) in checkpoints.strays(conn):
+                verdict.checkpoint("renumbered", 0, f"its number is {number}: none of ours")
         if rows and rows[0].number > first:
             verdict.checkpoint("removed", first, "missing", rows[0].number - 1)
         while rows:

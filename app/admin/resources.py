@@ -8,12 +8,14 @@ from urllib.parse import urlsplit
 from app import clock
 from app.admin.client_checks import Labels
 from app.admin.desk import Desk
+from app.admin.no_user import require_no_user
 from app.admin.problem import Problem
 from app.admin.scopes import checked_scopes
 from app.audit import ResourceAdded, ResourceRemoved
 from app.store import audit, registry, resources, trust
 from app.store.engine import Transaction
 from app.store.resources import ResourceRow
+from app.unsaid import without_passwords
 
 MAX_URL = 2048
 MAX_LIFETIME = 86_400
@@ -115,7 +117,7 @@ def unknown(url: str) -> Problem:
     """What to say when a resource is not there."""
     return Problem(
         "this resource is not registered",
-        seen=url[:200],
+        seen=without_passwords(url)[:200],
         expected="a registered resource, character by character",
         action="certbound resource list",
     )
@@ -152,12 +154,16 @@ def _ruled(conn: Transaction, row: ResourceRow, rules: Rules) -> ResourceRow:
 def checked_url(url: str) -> str:
     """`url` itself, if it may be a resource: absolute, without fragment (RFC 8707 section 2).
 
+    Without user information too: it stands in every token, in metadata and in the audit.
+
     Raises:
-        Problem: it may not.
+        Problem: it may not. The message has no password of it.
 
     """
+    require_no_user(url, "a resource")
     try:
         parts = urlsplit(url)
+        _ = parts.port  # one that is no number raises ValueError
         usable = bool(parts.scheme) and bool(parts.netloc or parts.path)
     except ValueError:
         usable = False
@@ -165,7 +171,7 @@ def checked_url(url: str) -> str:
     if not usable or not printable or "#" in url or len(url) > MAX_URL:
         raise Problem(
             "this is no resource",
-            seen=url[:200],
+            seen=without_passwords(url)[:200],
             expected="an absolute URI in printable ASCII without a fragment, such as "
             "https://api.example.com",
         )

@@ -16,9 +16,10 @@ from typing import Annotated
 
 import typer
 
+from app.cli import last_line
 from app.cli.escape import command_line
 from app.cli.failure import explained
-from app.cli.page import USAGE, write_error
+from app.cli.page import REFUSED, USAGE, write_error
 from app.cli.session import named_home, program
 from app.cli.verb import group
 
@@ -57,12 +58,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stderr.write(f"{error.format_message()}\n")
             return USAGE
         known = explained(error, _home(words))
+        to_log = last_line.is_wanted(words, _home(words))
+        if known is None and to_log:
+            last_line.write(error)
+            return REFUSED  # as Python ends after a stack
         if known is None:
             raise
         code, members = known
         if code == USAGE and (order := _right_order(words)):
             members = {**members, "message": "options come after the command", "do_this": order}
-        write_error(sys.stderr, members, as_json="--json" in words)
+        if to_log:
+            last_line.write(members)
+        else:
+            write_error(sys.stderr, members, as_json="--json" in words)
     return int(code or 0)
 
 

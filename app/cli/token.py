@@ -11,6 +11,7 @@ import typer
 from app.admin import clients
 from app.admin.authority import directory
 from app.admin.certificate_file import read_chain
+from app.admin.no_user import require_no_user
 from app.admin.problem import Kind, Problem
 from app.admin.token_request import Answer, Holder, ask
 from app.admin.tokens import inspect
@@ -70,6 +71,8 @@ def get(
 ) -> Page:
     """Ask the running server for a token, as a client of this certificate."""
     settings = session.settings
+    require_no_user(issuer or "", "an issuer")
+    require_no_user(resource or "", "a resource")
     own_ca = directory(settings) / "ca.crt"
     ca_file = cacert or (own_ca if own_ca.exists() else None)
     leaf = read_chain(cert)[0]

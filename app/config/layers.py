@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from app.config.settings import FILES, SECRETS, Settings, names
+from app.unsaid import without_passwords
 
 ENVIRONMENT_PREFIX = "CERTBOUND_"
 FILE_NAME = "certbound.toml"
@@ -74,7 +75,7 @@ def _problem(
     loc: tuple[int | str, ...], message: str, origins: Mapping[str, str], values: Mapping[str, Any]
 ) -> str:
     name = str(loc[0]) if loc else "settings"
-    seen = "***" if name in SECRETS else repr(values.get(name))
+    seen = "***" if name in SECRETS else without_passwords(repr(values.get(name)))
     return f"{name} = {seen} ({origins.get(name, '?')}): {message.removeprefix('Value error, ')}"
 
 

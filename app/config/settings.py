@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
+from app.unsaid import has_user
+
 SECRETS = frozenset({"sealing_key"})
 FILES = frozenset(
     {
@@ -204,21 +206,24 @@ class Settings(BaseModel):
     @field_validator("default_resource")
     @classmethod
     def _resource(cls, value: str) -> str:
+        named = has_user(value)
         parts = urlsplit(value)
         if not parts.scheme or not (parts.netloc or parts.path) or "#" in value:
             raise ValueError("must be an absolute URI without a fragment (RFC 8707 section 2)")
+        if named:
+            raise ValueError("must have no user name and password: it stands in every token")
         _require_printable(value)
         return value
 
 
 def _require_https(value: str) -> None:
+    named = has_user(value)
     parts = urlsplit(value)
     if parts.scheme != "https" or not parts.hostname:
         raise ValueError("must be an https URL with a host")
-    if parts.query or parts.fragment or "?" in value or "#" in value or "@" in parts.netloc:
+    if parts.query or parts.fragment or "?" in value or "#" in value or named:
         raise ValueError("must have no query, fragment or user information (RFC 8414 section 2)")
     _require_printable(value)
-    _ = parts.port  # a port that is no number raises ValueError here
 
 
 def _require_printable(value: str) -> None:

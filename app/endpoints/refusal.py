@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 
 from app.audit import CertificateEvidence, FindingRecord, RequestRefused, new_ref
 from app.clients.authentication import Credentials
-from app.endpoints.unsaid import without_secrets
 from app.errors import Examination, Finding, OAuthError
 from app.pki import check
 from app.tls.peer import PeerCertificate
+from app.unsaid import without_secrets
 
 MAX_RECORDED = 500
 """Characters of anything a stranger sent that one audit member may hold."""

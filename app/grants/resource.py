@@ -5,6 +5,7 @@ from app.clients.registry import Resource
 from app.errors import Finding, InvalidTarget, Reason
 from app.grants.request import GrantRequest
 from app.grants.resource_rules import require_rules
+from app.unsaid import without_passwords
 
 
 def chosen_resource(request: GrantRequest) -> tuple[Resource, tuple[str, ...]]:
@@ -43,4 +44,4 @@ def _refused(seen: str, expected: str, reason: Reason) -> InvalidTarget:
         if reason is Reason.RESOURCE_UNKNOWN
         else "Name one resource the client is registered for: certbound client show"
     )
-    return InvalidTarget(Finding("resource", seen, expected, action, reason))
+    return InvalidTarget(Finding("resource", without_passwords(seen), expected, action, reason))

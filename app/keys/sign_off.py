@@ -6,7 +6,10 @@ raises `TrailAltered` and writes nothing. Any number of processes may do this at
 writes the next number, and the others find it done.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from threading import Lock
 
 from app.audit import CheckpointsBegun, Event
 from app.keys import checkpoint as checkpoints_of
@@ -16,13 +19,15 @@ from app.keys.ring import KeyRing
 from app.keys.seal import SealingKey
 from app.store import audit, checkpoints, signing_keys, streams
 from app.store.checkpoints import CheckpointRow, Kind
-from app.store.engine import Database, Transaction
+from app.store.engine import Database, StoreUnavailable, Transaction
 
 INTERVAL = 50
 """Seconds that a checkpoint suffices: a little less than a minute, the beat of the upkeep."""
 WHOLE_EVERY = 1000
 """Checkpoints, most of a day of minutes: as many a starting process has to read."""
 _AT_ONCE = 200
+LONGEST_TURN = 5.0
+"""Seconds a thread waits for another's: half of what a server has to end (`shutdown_timeout`)."""
 
 
 class TrailAltered(Exception):
@@ -35,7 +40,11 @@ class _Overtaken(Exception):
 
 @dataclass(slots=True)
 class SignOff:
-    """Writes checkpoints for one process. Not for several threads at once."""
+    """Writes checkpoints for one process. Threads take turns.
+
+    A server that ends signs off while the upkeep's last round, whose thread no cancelling stops, may
+    still be at it.
+    """
 
     db: Database
     sealing_key: SealingKey
@@ -44,6 +53,7 @@ class SignOff:
     _fold: Fold = field(default_factory=Fold)
     _ours: str = ""
     """Digest of the last checkpoint whose key was found to be ours; keys are forgotten in time."""
+    _turn: Lock = field(default_factory=Lock)
 
     def due(self, now: int) -> Checkpoint | None:
         """A checkpoint, if the last one is older than `INTERVAL` and anything moved since.
@@ -54,7 +64,7 @@ class SignOff:
             StoreUnavailable: the database does not answer.
 
         """
-        with self.db.read() as conn:
+        with self._alone(), self.db.read() as conn:
             last = checkpoints.newest(conn)
             is_fresh = last is not None and 0 <= now - last.at < INTERVAL
             if is_fresh and self._fold.last is None:
@@ -67,7 +77,7 @@ class SignOff:
         One that is ``whole`` is written whether anything moved or not. Raises as `due`.
         """
         try:
-            with self.db.begin() as conn:
+            with self._alone(), self.db.begin() as conn:
                 return self._write(conn, now, kind)
         except _Overtaken:
             return None
@@ -78,7 +88,7 @@ class SignOff:
         Removes nothing: what stands before may be removed once this returned. Raises as `due`.
         """
         try:
-            with self.db.begin() as conn:
+            with self._alone(), self.db.begin() as conn:
                 if checkpoints.newest(conn) is None:
                     raise TrailAltered("no checkpoint is here")
                 audit.append_admin(conn, act)
@@ -114,7 +124,17 @@ class SignOff:
         """
         if checkpoints.newest(conn) is None:
             raise TrailAltered("no checkpoint is here")
-        self._current(conn)
+        with self._alone():
+            self._current(conn)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        if not self._turn.acquire(timeout=LONGEST_TURN):
+            raise StoreUnavailable("another thread waits for the database to sign the audit")
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     def _number(self) -> int:
         return self._fold.last.number + 1 if self._fold.last else 1

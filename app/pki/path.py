@@ -8,7 +8,8 @@ at most `MAX_INTERMEDIATES` lie between. Either validator alone has let wrong pa
 Only OpenSSL is asked where cryptography's verifier cannot judge (`_beyond_cryptography`):
 - name constraints on URIs (it refuses even names that satisfy them) or on directory names (it
   ignores non-critical ones), RFC 5280 section 4.2.1.10;
-- a path with an EdDSA signature (its list of algorithms is the web's, which has none).
+- a path with an EdDSA signature, or with a CA whose key is for RSASSA-PSS alone (RFC 4055 section
+  1.2): its lists of algorithms are the web's, which have neither.
 OpenSSL's strictness is relaxed for what ordinary private CAs lack; see `_TOLERATED`.
 
 A path that demands explicit policies (RFC 5280 section 6.1.5) is refused: none can be configured.
@@ -23,7 +24,7 @@ from datetime import UTC, datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import SignatureAlgorithmOID
+from cryptography.x509.oid import PublicKeyAlgorithmOID, SignatureAlgorithmOID
 from cryptography.x509.verification import (
     ExtensionPolicy,
     PolicyBuilder,
@@ -194,7 +195,11 @@ def _beyond_cryptography(path: Path) -> bool:
     below_anchor = path.certificates[:-1]
     if any(each.certificate.signature_algorithm_oid in _EDDSA for each in below_anchor):
         return True
-    return any(_constrains_other_names(each) for each in path.certificates[1:])
+    return any(
+        each.certificate.public_key_algorithm_oid == PublicKeyAlgorithmOID.RSASSA_PSS
+        or _constrains_other_names(each)
+        for each in path.certificates[1:]
+    )
 
 
 def _constrains_other_names(issuer: Leaf) -> bool:

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from app.resource.challenge import scope_names
 from app.resource.keys import well_known
 from app.resource.verifier import Verifier
+from app.unsaid import has_user
 
 NAME = "oauth-protected-resource"
 MAX_AGE = 300
@@ -35,6 +36,8 @@ class ResourceMetadata:
         plain = all("!" <= c <= "~" and c not in '"\\' for c in resource)
         if parts.scheme != "https" or not parts.netloc or "#" in resource or not plain:
             raise ValueError("the resource must be an https URL without fragment (RFC 9728)")
+        if has_user(resource):
+            raise ValueError("a resource has no user name and no password: anybody reads this")
         if parts.query:
             raise ValueError("a resource with a query cannot publish metadata here")
         self.url = well_known(resource, NAME)

@@ -27,9 +27,10 @@ from sqlalchemy import (
 from app.audit import AnchorRemoved, CertificateDenied, Event, TrustRemoved, canonical_text
 from app.clock import now_ms
 from app.store.engine import lock_admin_stream
+from app.store.places import placed
 from app.store.rows import insert_rows
 from app.store.tables import audit
-from app.store.told import typed
+from app.store.told import number, octets, typed
 
 ADMIN = "admin"
 """The one stream of operators' acts, shared by all processes and nodes."""
@@ -150,9 +151,11 @@ def resume(conn: Connection, writer: str, known: Chain | None = None) -> Chain:
 
     `known` is where its writer knows it to have stood: entries may have been cut since.
     """
-    query = select(audit.c.seq, audit.c.hash).where(audit.c.writer == writer)
+    query = select(audit.c.seq, audit.c.hash).where(
+        audit.c.writer == writer, placed(conn, audit.c.seq)
+    )
     last = conn.execute(query.order_by(audit.c.seq.desc()).limit(1)).one_or_none()
-    stored = Chain(writer, last.seq, last.hash) if last else Chain(writer)
+    stored = Chain(writer, last.seq, octets(last.hash)) if last else Chain(writer)
     return known if known is not None and known.seq > stored.seq else stored
 
 
@@ -193,7 +196,7 @@ def removals(conn: Connection) -> Sequence[tuple[int, str]]:
     query = select(audit.c.at_ms, audit.c.body).where(
         audit.c.writer == ADMIN, audit.c.event.in_((AnchorRemoved.name, TrustRemoved.name))
     )
-    return [(row.at_ms, row.body) for row in conn.execute(query.order_by(audit.c.seq))]
+    return [(number(row.at_ms), row.body) for row in conn.execute(query.order_by(audit.c.seq))]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,14 +245,15 @@ def search(conn: Connection, wanted: Wanted = EVERYTHING, count: int = 100) -> S
 
 def dated_before(conn: Connection, at_ms: int | None, steps: int) -> int | None:
     """The date of the entry that many steps back in time from here; None: it goes not so far."""
-    query = select(audit.c.at_ms).order_by(audit.c.at_ms.desc())
+    # Text is later than any date in SQLite: it belongs to the last part, and begins none.
+    query = select(audit.c.at_ms).where(audit.c.at_ms <= _LAST_MS).order_by(audit.c.at_ms.desc())
     if at_ms is not None:
         query = query.where(audit.c.at_ms < at_ms)
     return conn.execute(query.offset(steps).limit(1)).scalar()
 
 
 class Place(NamedTuple):
-    """Where one entry stands among all of them, in order of time."""
+    """Where one entry stands among all of them, in order of time: as stored, damaged or not."""
 
     at_ms: int
     writer: str
@@ -258,15 +262,17 @@ class Place(NamedTuple):
 
 def following(
     conn: Connection, wanted: Wanted, behind: Place | None, count: int
-) -> Sequence[AuditRow]:
-    """The next entries that are as wanted, in order of time, stream and number."""
+) -> tuple[Sequence[AuditRow], Place | None]:
+    """The next entries that are as wanted, in order of time, stream and number; and the last's place."""
     query = select(audit).where(*wanted.conditions())
     if behind is not None:
         order = tuple_(audit.c.at_ms, audit.c.writer, audit.c.seq)
         # The first condition is what lets both databases begin where the index says.
         query = query.where(audit.c.at_ms >= behind.at_ms, order > tuple_(*behind))
     query = query.order_by(audit.c.at_ms, audit.c.writer, audit.c.seq)
-    return _rows(conn, query.limit(count))
+    found = conn.execute(query.limit(count)).mappings().all()
+    last = Place(*(found[-1][name] for name in Place._fields)) if found else None
+    return [AuditRow(**typed(row)) for row in found], last
 
 
 def _rows(conn: Connection, query: Select[Any]) -> list[AuditRow]:

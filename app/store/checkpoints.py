@@ -11,7 +11,9 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Select, delete, select
 
 from app.store.engine import insert_if_absent
+from app.store.places import misplaced, placed
 from app.store.tables import audit_checkpoints
+from app.store.told import number as told_number
 
 Kind = Literal["heads", "whole", "cut"]
 """``heads``: the streams that moved since the one before; ``whole``: all of them; ``cut``: all of
@@ -35,7 +37,7 @@ def put(conn: Connection, row: CheckpointRow) -> bool:
 
 def newest(conn: Connection, kinds: Sequence[Kind] = ()) -> CheckpointRow | None:
     """The last one, of these kinds if any are named."""
-    query = select(audit_checkpoints)
+    query = select(audit_checkpoints).where(placed(conn, audit_checkpoints.c.number))
     if kinds:
         query = query.where(audit_checkpoints.c.kind.in_(kinds))
     rows = _rows(conn, query.order_by(audit_checkpoints.c.number.desc()).limit(1))
@@ -50,13 +52,17 @@ def find(conn: Connection, number: int) -> CheckpointRow | None:
 
 def after(conn: Connection, number: int, count: int) -> Sequence[CheckpointRow]:
     """The next `count` behind this number, in order."""
-    query = select(audit_checkpoints).where(audit_checkpoints.c.number > number)
+    query = select(audit_checkpoints).where(
+        audit_checkpoints.c.number > number, placed(conn, audit_checkpoints.c.number)
+    )
     return _rows(conn, query.order_by(audit_checkpoints.c.number).limit(count))
 
 
 def first_since(conn: Connection, at: int) -> int | None:
     """The number of the first one that was signed at this moment or later."""
-    query = select(audit_checkpoints.c.number).where(audit_checkpoints.c.at >= at)
+    query = select(audit_checkpoints.c.number).where(
+        audit_checkpoints.c.at >= at, placed(conn, audit_checkpoints.c.number)
+    )
     return conn.execute(query.order_by(audit_checkpoints.c.number).limit(1)).scalar()
 
 
@@ -66,7 +72,14 @@ def forget_before(conn: Connection, number: int) -> int:
     return conn.execute(query).rowcount
 
 
+def strays(conn: Connection) -> Sequence[tuple[str, ...]]:
+    """What stands in place of a number, where that is none; see `app.store.places`."""
+    return misplaced(conn, audit_checkpoints, "number")
+
+
 def _rows(conn: Connection, query: Select[Any]) -> list[CheckpointRow]:
-    # SQLite takes anything in place of text; what is none was signed by nobody.
-    found = conn.execute(query).mappings()
-    return [CheckpointRow(**{**row, "statement": str(row["statement"])}) for row in found]
+    # SQLite takes anything anywhere; what is no text was signed by nobody, nor what has no date.
+    return [
+        CheckpointRow(**{**row, "statement": str(row["statement"]), "at": told_number(row["at"])})
+        for row in conn.execute(query).mappings()
+    ]

@@ -61,7 +61,9 @@ def _is_typed(row: RowMapping) -> bool:
         and type(row["at_ms"]) is int
         and type(row["prev"]) is bytes
         and type(row["hash"]) is bytes
+        and type(row["seq"]) is int
         and not any(type(row[name]) is bytes for name in _WORDS)
+        and type(row["writer"]) is str
     )
 
 
@@ -73,15 +75,24 @@ def typed(row: RowMapping) -> Mapping[str, Any]:
     if _is_typed(row):
         return cast("Mapping[str, Any]", row)
     found = dict(row)
-    for name in (*_WORDS, "body"):
+    for name in (*_WORDS, "writer", "body"):
         if found[name] is not None:
             found[name] = _text(found[name])
     for name in ("prev", "hash"):
-        if type(found[name]) is not bytes:
-            found[name] = str(found[name]).encode("utf-8", "backslashreplace")
-    if type(found["at_ms"]) is not int:
-        found["at_ms"] = 0
+        found[name] = octets(found[name])
+    for name in ("seq", "at_ms"):
+        found[name] = number(found[name])
     return found
+
+
+def octets(value: object) -> bytes:
+    """A hash as it is, or what stands in its place, which no entry ever had."""
+    return value if type(value) is bytes else str(value).encode("utf-8", "backslashreplace")
+
+
+def number(value: object) -> int:
+    """A number as it is; 0 for what stands in its place."""
+    return value if type(value) is int else 0
 
 
 def _text(value: object) -> str:

@@ -40,7 +40,16 @@ def test_an_issuer_that_cannot_be_served_is_refused(tmp_path: Path, issuer: str)
 
 
 @pytest.mark.parametrize(
-    "url", ["https://x.example#a", "x.example", "https:", "urn:a b", "urn:\x7f"]
+    "url",
+    [
+        "https://x.example#a",
+        "x.example",
+        "https:",
+        "urn:a b",
+        "urn:\x7f",
+        "https://me@x.example",
+        "https://x.example:port",
+    ],
 )
 def test_a_default_resource_is_an_absolute_uri(tmp_path: Path, url: str) -> None:
     """RFC 8707 section 2: absolute and without fragment, since it becomes `aud`."""
@@ -55,3 +64,27 @@ def test_the_mtls_base_is_an_origin(tmp_path: Path, url: str) -> None:
     """The issuer's path is added to it, so it has none of its own."""
     with pytest.raises(ConfigError, match="mtls_base_url"):
         config.load(tmp_path, flags={"mtls_base_url": url}, environ={})
+
+
+@pytest.mark.parametrize("name", ["issuer", "mtls_base_url", "default_resource"])
+@pytest.mark.parametrize(
+    "password",
+    [
+        "geheim",
+        "geh/eim",
+        "geh:eim",
+        "geh@eim",
+        "\N{DEGREE CELSIUS}geheim",
+        "\N{FULLWIDTH COLON}geheim",
+    ],
+)
+def test_a_password_in_a_url_is_refused_and_not_repeated(
+    tmp_path: Path, name: str, password: str
+) -> None:
+    """Nobody reads in a log what stands before the host; whose setting it is, and where, is said."""
+    (tmp_path / config.FILE_NAME).write_text(f'{name} = "https://me:{password}@as.example"\n')
+    with pytest.raises(
+        ConfigError, match=rf"{name} = 'https://\(hidden\)@as.example' \(file\)"
+    ) as e:
+        config.load(tmp_path, environ={})
+    assert "geh" not in str(e.value)

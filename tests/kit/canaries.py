@@ -205,6 +205,7 @@ class Tour:
             ("trust", "revocation", "default", "ocsp", "--url", url),
             ("trust", "bundle", "spiffe", url, "--trust-domain", "acme.example"),
             ("client", "add", "j", "--method", "self_signed_tls_client_auth", "--jwks-uri", url),
+            ("resource", "add", url),
         ):
             self._run(*words, fails=True)
 

@@ -159,7 +159,9 @@ def test_the_metadata_of_a_resource_with_a_path() -> None:
     assert f'"{guard.metadata.url}"' in Caller(guard).get("/").headers["www-authenticate"]
 
 
-@pytest.mark.parametrize("audience", ["api", "urn:api", "http://api.test", 'https://api.test/"x'])
+@pytest.mark.parametrize(
+    "audience", ["api", "urn:api", "http://api.test", 'https://api.test/"x', "https://a:b@api.test"]
+)
 def test_an_audience_that_is_no_url_has_no_metadata(audience: str) -> None:
     """Nothing is published then, and nothing that could break out of the challenge is quoted."""
     guard = Guard(tell, Issuer(audience=audience).verifier())
