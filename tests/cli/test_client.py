@@ -262,7 +262,7 @@ def test_a_certificate_without_extensions(home: Path, tmp_path: Path) -> None:
         ["x509", "-req", "-in", csr, "-CA", str(home / "certs/ca.crt"), "-CAcreateserial", "-CAkey",
          str(home / "certs/ca.key"), "-CAserial", str(tmp_path / "serial"), "-out", crt],
     ):  # fmt: skip
-        subprocess.run(["openssl", *words], check=True, capture_output=True, timeout=30)
+        subprocess.run(["openssl", *words], check=True, capture_output=True, timeout=60)
     if b"Version: 1" not in _text_of(crt):
         pytest.skip("this openssl adds extensions by itself")
     error = refused(home, "client", "add", "old", "--cert", crt)
@@ -272,7 +272,7 @@ def test_a_certificate_without_extensions(home: Path, tmp_path: Path) -> None:
 
 def _text_of(path: str) -> bytes:
     command = ["openssl", "x509", "-in", path, "-noout", "-text"]
-    return subprocess.run(command, check=True, capture_output=True, timeout=30).stdout
+    return subprocess.run(command, check=True, capture_output=True, timeout=60).stdout
 
 
 def test_a_key_has_one_name(home: Path, tmp_path: Path) -> None:
@@ -280,7 +280,7 @@ def test_a_key_has_one_name(home: Path, tmp_path: Path) -> None:
     cert = _cert(home, "own", "--self-signed")
     public = tmp_path / "own.pub"
     words = ["openssl", "pkey", "-in", str(home / "certs/own.key"), "-pubout", "-out", str(public)]
-    subprocess.run(words, check=True, capture_output=True, timeout=30)
+    subprocess.run(words, check=True, capture_output=True, timeout=60)
     [digest] = done(home, "client", "add", "own", *SELF_SIGNED, "--public-key", str(public))[
         "credentials"
     ]

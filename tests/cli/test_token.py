@@ -214,7 +214,7 @@ def test_ports_for_one_run(home: Path) -> None:
     while "see what it decides" not in log.read_text() and serving.poll() is None:
         time.sleep(0.05)
     serving.terminate()
-    assert serving.wait(30) == 0
+    assert serving.wait(60) == 0
     told = log.read_text()
     assert f"· --port {one}: counts for this run alone" in told
     assert "so that every command knows: port = … in certbound.toml" in told

@@ -68,7 +68,7 @@ def revoking(server: Running, load: Steady) -> Iterator[list[str]]:
         thread.join(30)
 
 
-@pytest.mark.timeout(120 + 20 * KILLS)
+@pytest.mark.timeout(300 + 20 * KILLS)
 def test_nothing_acknowledged_is_lost(url: str, home: Path) -> None:
     """Each token a client received has its row and entry, each revocation stands, chains are whole."""
     chance = random.Random(5)  # noqa: S311 - which moment, no secret

@@ -62,7 +62,7 @@ def _reloaded(node: Running) -> bool:
     return "event=reload.done" in node.log
 
 
-@pytest.mark.timeout(120 + 3 * ROUNDS)
+@pytest.mark.timeout(300 + 3 * ROUNDS)
 def test_no_token_after_a_revocation_returned(nodes: list[Running]) -> None:
     """In no round, from no worker of either node: neither an answer nor a record."""
     hunting.register(nodes[0])

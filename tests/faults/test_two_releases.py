@@ -52,7 +52,7 @@ def watched(port: int) -> tuple[int, str]:
     return answer.status_code, answer.json()["checks"]["schema"]
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_the_old_release_goes_on_until_it_must_not(
     database_url: str, home: Path, tmp_path: Path
 ) -> None:

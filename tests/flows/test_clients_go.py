@@ -51,7 +51,7 @@ def run(program: Path, server: Running, name: str) -> tuple[int, str]:
     return int(status), body
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(300)
 def test_go_gets_a_token_at_the_alias(program: Path, server: Running) -> None:
     """It finds the alias in the metadata, and its token is bound to its certificate."""
     status, body = run(program, server, "bot")
@@ -61,7 +61,7 @@ def test_go_gets_a_token_at_the_alias(program: Path, server: Running) -> None:
     assert claims["cnf"] == mine["cnf"]
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(300)
 def test_go_is_told_why_in_http(program: Path, server: Running) -> None:
     """Another certificate of the same CA reaches the server and is refused with a reference."""
     server.certbound("ca", "issue", "go-stranger")

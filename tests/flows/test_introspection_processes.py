@@ -98,7 +98,7 @@ def ways(operator: Running) -> list[tuple[Callable[[Running, str], object], tupl
     ]
 
 
-@pytest.mark.timeout(120 + 2 * ROUNDS)
+@pytest.mark.timeout(300 + 2 * ROUNDS)
 def test_inactive_on_every_process_once_the_revocation_returned(processes: list[Running]) -> None:
     """No question sent after that is answered active, whichever process revoked, in no round."""
     late: list[tuple[int, float]] = []

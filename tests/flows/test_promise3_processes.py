@@ -42,7 +42,7 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Running
         yield started
 
 
-@pytest.mark.timeout(120 + 2 * ROUNDS)
+@pytest.mark.timeout(300 + 2 * ROUNDS)
 def test_no_token_after_a_revocation_returned(processes: list[Running]) -> None:
     """In no round, from no process: neither an answer nor a record in the database."""
     print(hunting.hunt(processes, ROUNDS))  # noqa: T201 - the figures of the long form are for the record

@@ -58,7 +58,7 @@ def openssl(port: int, *arguments: str, send: str = "") -> str:
         input=send,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     return done.stdout + done.stderr

@@ -36,7 +36,7 @@ def test_a_server_does_not_start_with_a_bad_ca_file(
         env={**clean_environment(), f"CERTBOUND_{setting.upper()}": str(file)},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     assert done.returncode == 3, done

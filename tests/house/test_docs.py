@@ -127,11 +127,11 @@ IN_ONE_HOME = (
 """Pages that a newcomer follows one after the other, in the order in which the README names them."""
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_reader_follows_page_after_page_in_one_home(tmp_path: Path) -> None:
     """Nothing that one page leaves behind makes the next one do otherwise than it shows."""
     complaints = []
-    with reading(tmp_path, path_is_set=False, limit=560) as reader:
+    with reading(tmp_path, path_is_set=False, limit=860) as reader:
         for name in IN_ONE_HOME:
             reader.real.clear()  # each page has samples of its own
             for block in blocks(texts()[name]):
@@ -170,7 +170,7 @@ def _made(command: str) -> list[str]:
     return found + re.findall(r"(?:-out|-keyout|>)\s*(certs/[\w.-]+)", command)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     "document", [each for each in DOCUMENTS if name_of(each) not in IN_ONE_HOME], ids=name_of
 )
@@ -270,7 +270,7 @@ def test_quoted_files_are_quoted_as_they_are() -> None:
         assert text == QUOTED[language].read_text(encoding="utf-8")
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_python_snippets_print_a_bound_token(tmp_path: Path) -> None:
     """Each prints a bound token, all whose parts docs/tokens.md names, or the `error_ref` of a refusal."""
     snippets = [b for b in blocks(texts()["docs/libraries.md"]) if b.language == "python"]

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import psycopg
 
-START_LIMIT = 30.0
+START_LIMIT = 60.0
 """Seconds a loaded machine may take until the server answers."""
 
 SETTINGS = {
@@ -107,7 +107,7 @@ class PostgresServer:
         self.end(signal.SIGKILL)
 
     def standby(self) -> "PostgresServer":
-        """A streaming replica, started; commits here wait for it from now on (`REPLICATED`)."""
+        """A streaming replica, started; commits here wait for it after `replicate`."""
         folder = Path(tempfile.mkdtemp(prefix="certbound-pg-"))
         if account := self._account():
             os.chown(folder, account.pw_uid, account.pw_gid)
@@ -125,6 +125,19 @@ class PostgresServer:
             raise RuntimeError((self.folder / "log").read_text())
         replica.start()
         return replica
+
+    def replicate(self) -> None:
+        """Start anew, with commits that wait for the replica; returns when there is one to wait for."""
+        self.end(signal.SIGINT)
+        self.settings.update(REPLICATED)
+        self.start()
+        query = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"
+        deadline = time.monotonic() + START_LIMIT
+        with psycopg.connect(self.dsn("postgres"), autocommit=True) as conn:
+            while conn.execute(query).fetchone() != (1,):
+                if time.monotonic() > deadline:
+                    raise RuntimeError("no replica comes")
+                time.sleep(0.02)
 
     def promote(self) -> None:
         """A replica becomes the server."""

@@ -15,9 +15,9 @@ from types import MappingProxyType
 
 from tests.kit.demo import demo_api
 from tests.kit.documents import ROOT, Block, Step, compare, samples
-from tests.kit.running import Running, clean_environment, free_ports, wait_ready
+from tests.kit.running import STOP_LIMIT, Running, clean_environment, free_ports, wait_ready
 
-SESSION_LIMIT = 240.0
+SESSION_LIMIT = 540.0
 """Seconds for one document on a loaded machine."""
 _MARK = "\x1e certbound step ended "
 _PROGRAM = """#!{python}
@@ -149,7 +149,7 @@ def reading(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=60,
+        timeout=110,
         check=False,
     )
     log = home / "server.log"
@@ -173,7 +173,7 @@ def reading(
 
 def _stop(serving: "subprocess.Popen[str]") -> None:
     serving.send_signal(signal.SIGTERM)
-    serving.wait(20)
+    serving.wait(STOP_LIMIT)
 
 
 @contextmanager
