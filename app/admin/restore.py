@@ -73,5 +73,5 @@ def restored(desk: Desk) -> Restored:
     rotate.ensure_keys(db, sealing_key, settings.signing_algorithm, now, actor=desk.actor)
     with suppress(TrailAltered):
         sign_off.write(now)
-    seen.replace(settings.home, seen.of(db))
+    seen.replace(settings.home, seen.until_now(db))
     return Restored(revoked, len(keys), found.audit // 1000, before.audit // 1000)

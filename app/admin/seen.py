@@ -5,6 +5,9 @@ this home saw, some seconds before the end at the latest, is told from the one i
 A copy forgets every revocation after it; so no server starts on it (`require_not_older`) until an
 operator has taken it as it is (`app.admin.restore`).
 
+A date that is still to come is none that was seen: somebody who wrote one into the database, and
+took it back, leaves no mark that only a restored copy would explain.
+
 Not guaranteed: anything where the home was lost with the database, or cannot be written to.
 """
 
@@ -51,9 +54,16 @@ def name_of(database: Database) -> str:
 
 
 def of(database: Database) -> Seen:
-    """How far the database has come. Raises `StoreUnavailable`."""
+    """How far the database has come, whatever its dates are. Raises `StoreUnavailable`."""
     with database.read() as conn:
         return Seen(name_of(database), registry.version(conn), audit.newest_at(conn))
+
+
+def until_now(database: Database) -> Seen:
+    """How far it has come by this machine's clock: what may be written down. Raises as `of`."""
+    with database.read() as conn:
+        newest = audit.newest_at(conn, clock.now_ms())
+        return Seen(name_of(database), registry.version(conn), newest)
 
 
 def known(home: Path, database: str) -> Seen | None:
@@ -66,7 +76,7 @@ def keep(home: Path, database: Database) -> bool:
 
     Else a disk that failed would make it an older copy of itself. Raises `StoreUnavailable`.
     """
-    now = of(database)
+    now = until_now(database)
     if known(home, now.database) != now:
         settle(database)
     return note(home, now)
@@ -125,14 +135,22 @@ def require_not_older(settings: Settings, database: Database) -> None:
     before = known(settings.home, now.database)
     if before is None or not now.lacks(before):
         return
+    same = now.registry >= before.registry
     raise Problem(
         "the database is older than what this home has seen",
         seen=f"registry version {now.registry}, newest audit entry {_time(now)}",
         expected=f"registry version {before.registry}, newest audit entry {_time(before)}, "
         "or later: what was revoked in between would count again",
-        action="certbound db restored",
+        action=f"{_DOUBT if same else ''}certbound db restored",
         kind=Kind.ENVIRONMENT,
     )
+
+
+_DOUBT = (
+    "Where nobody put a copy back, entries were removed or dated anew; what was changed is told by: "
+    "certbound audit verify; to take the database as it is: "
+)
+"""Where only the audit is behind: no act of an operator is missing."""
 
 
 def _time(seen: Seen) -> str:

@@ -10,6 +10,7 @@ from app.cli.escape import command_line
 from app.cli.page import ENVIRONMENT, REFUSED, USAGE
 from app.cli.session import advice
 from app.config import ConfigError
+from app.unsaid import without_passwords
 
 _CODES = {Kind.REFUSED: REFUSED, Kind.USAGE: USAGE, Kind.ENVIRONMENT: ENVIRONMENT}
 
@@ -20,8 +21,21 @@ _DAMAGED = frozenset({"file is not a database", "database disk image is malforme
 def explained(error: Exception, home: Path | None) -> tuple[int, dict[str, Any]] | None:
     """Exit code and members of the error shape; None for what only a programmer can judge.
 
-    `home` is the value of ``--home``, so that a command in the advice names it too.
+    `home` is the value of ``--home``, so that a command in the advice names it too. A password in a
+    URL that was typed, or stands in a setting, is not repeated.
     """
+    known = _explained(error, home)
+    if known is None:
+        return None
+    code, members = known
+    return code, {
+        # What to do quotes nothing, and a user's name in a command belongs there.
+        name: text if name == "do_this" else without_passwords(str(text))
+        for name, text in members.items()
+    }
+
+
+def _explained(error: Exception, home: Path | None) -> tuple[int, dict[str, Any]] | None:
     if isinstance(error, typer.TyperException):
         return error.exit_code, _usage(error)
     if isinstance(error, Problem):

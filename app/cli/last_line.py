@@ -14,7 +14,6 @@ from typing import Any
 
 from app.config import ENVIRONMENT_PREFIX, FILE_NAME, find_home
 from app.telemetry import error_line
-from app.unsaid import without_passwords
 
 EVENT = "server.failed"
 COMMAND = "serve"
@@ -44,5 +43,5 @@ def write(told: Mapping[str, Any] | Exception) -> None:
     """Write the members of the error shape, or what only a programmer can judge, with its stack."""
     if isinstance(told, Exception):
         told = {"message": "an error in the program", "exc_info": told}
-    sys.stderr.write(without_passwords(error_line(EVENT, told)) + "\n")
+    sys.stderr.write(error_line(EVENT, told) + "\n")
     sys.stderr.flush()

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TextIO
 
 from app.cli.escape import command_line, escape
-from app.unsaid import without_passwords
 
 VERSION: Final = 1
 """Of every JSON shape this command line prints; raised when a member changes its meaning."""
@@ -140,13 +139,9 @@ def has_colour(stream: TextIO) -> bool:
 
 
 def write_error(stream: TextIO, members: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print a failure: for people its message, what was seen, expected, and what to do.
-
-    A password in a URL that was typed, or stands in a setting, is not repeated.
-    """
-    members = {name: without_passwords(str(text)) for name, text in members.items()}
+    """Print a failure: for people its message, what was seen, expected, and what to do."""
     if as_json:
-        stream.write(_json({"error": members}))
+        stream.write(_json({"error": dict(members)}))
     else:
         page = Page()
         details = {

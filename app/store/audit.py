@@ -170,10 +170,13 @@ def tail(conn: Connection, count: int) -> Sequence[AuditRow]:
     return _rows(conn, query.limit(count))[::-1]
 
 
-def newest_at(conn: Connection) -> int:
-    """The latest time of any entry, milliseconds; 0 where there is none. Damaged ones do not count."""
+def newest_at(conn: Connection, until_ms: int = _LAST_MS) -> int:
+    """The latest time of any entry, not after `until_ms`, in milliseconds; 0 where there is none.
+
+    Damaged ones do not count.
+    """
     # Text, which SQLite takes for a number, is greater than every number there.
-    query = select(func.max(audit.c.at_ms)).where(audit.c.at_ms <= _LAST_MS)
+    query = select(func.max(audit.c.at_ms)).where(audit.c.at_ms <= min(until_ms, _LAST_MS))
     return int(conn.execute(query).scalar_one() or 0)
 
 

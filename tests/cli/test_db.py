@@ -1,19 +1,23 @@
 """``certbound db``: what an upgrade would do, copies in use, and an older copy put in place."""
 
+import contextlib
 import json
 import shlex
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import inspect, make_url
 
 from app.admin import seen
+from app.admin.desk import at_desk
 from app.store import audit, schema, tokens
 from app.store.engine import Database
 from tests.kit import tokens as kit
+from tests.kit.asgi import settings_for
 from tests.kit.command import call, done, refused
 from tests.kit.crew import eventually
 from tests.kit.postgres import PostgresServer
@@ -166,6 +170,59 @@ def test_a_token_alone_makes_a_copy_older(tmp_path: Path) -> None:
         (home / f"certbound.db{ending}").unlink(missing_ok=True)
     shutil.copy(copy, home / "certbound.db")
     refused(home, "serve", "--port", "0", "--mtls-port", "0", code=3)
+
+
+def dated(home: Path, at_ms: int) -> None:
+    """Have somebody who can write into the database date its newest entry anew."""
+    with contextlib.closing(sqlite3.connect(home / "certbound.db")) as db, db:
+        newest = "SELECT rowid FROM audit ORDER BY at_ms DESC LIMIT 1"
+        assert db.execute(f"UPDATE audit SET at_ms = ? WHERE rowid = ({newest})", (at_ms,)).rowcount  # noqa: S608 - ours
+
+
+def starts(home: Path) -> bool:
+    """Whether a server would."""
+    return call(home, "config", "check").code == 0
+
+
+def test_a_date_to_come_is_no_mark(tmp_path: Path) -> None:
+    """Written into the database and taken back, it makes nothing an older copy; verify tells of it."""
+    certbound(tmp_path, "quickstart")
+    done(tmp_path, "audit", "checkpoint")
+    with contextlib.closing(sqlite3.connect(tmp_path / "certbound.db")) as db:
+        (before,) = db.execute("SELECT max(at_ms) FROM audit").fetchone()
+    dated(tmp_path, before + 86_400_000)
+    done(tmp_path, "client", "list")
+    assert call(tmp_path, "audit", "verify").code == 1
+    assert starts(tmp_path)
+    dated(tmp_path, before)
+    done(tmp_path, "client", "list")
+    assert starts(tmp_path)
+    assert done(tmp_path, "audit", "verify")["intact"]
+
+
+def test_a_clock_that_was_ahead_makes_no_older_copy(tmp_path: Path) -> None:
+    """Entries and mark of a server whose clock went wrong still fit when it is right again."""
+    certbound(tmp_path, "quickstart")
+    ahead = 4_000_000_000_000
+    dated(tmp_path, ahead)
+    with at_desk(settings_for(tmp_path)) as desk:
+        assert seen.replace(tmp_path, replace(seen.of(desk.db), audit=ahead))
+    assert starts(tmp_path)
+    done(tmp_path, "client", "disable", "bot")
+    assert starts(tmp_path)
+
+
+def test_where_only_dates_are_behind_verify_is_named(tmp_path: Path) -> None:
+    """No act is missing: that may be no copy at all, and who wonders is told where to look."""
+    certbound(tmp_path, "quickstart")
+    done(tmp_path, "audit", "checkpoint")
+    with contextlib.closing(sqlite3.connect(tmp_path / "certbound.db")) as db, db:
+        db.execute("UPDATE audit SET at_ms = at_ms - 3600000")
+    told = refused(tmp_path, "serve", "--port", "0", "--mtls-port", "0", code=3)["do_this"]
+    assert "certbound audit verify; to take the database as it is: certbound db restored" in told
+    assert call(tmp_path, "audit", "verify").code == 1
+    assert done(tmp_path, "db", "restored")["tokens_revoked"] == 0
+    assert starts(tmp_path)
 
 
 def test_a_database_made_anew_is_no_older_copy(tmp_path: Path) -> None:
