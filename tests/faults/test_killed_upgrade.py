@@ -147,6 +147,7 @@ def test_an_upgrade_is_whole_or_not_at_all(upgrader: Upgrader, revision: str) ->
     """Killed at a statement or before its commit, it has done nothing; `serve` says what to do."""
     url = upgrader.url
     at(url, revision)
+    number = 0
     for _ in range(2):  # the first one makes Alembic's table too, which stays
         assert upgrader.run(-1) == 0
         number = upgrader.statements
