@@ -196,14 +196,20 @@ def _add_certificate(desk: Desk, found: Incident) -> None:
         reason = row.reason or "unknown"
         found.refused[reason] = found.refused.get(reason, 0) + count
     found.carried = _gathered(presented)
-    values = {("thumbprint", thumbprint)}
+    names = _names(found)
+    found.denied = [row for row in everything_denied if (row.kind, row.value) in names]
+
+
+def _names(found: Incident) -> set[tuple[str, str]]:
+    """What an entry of the deny-list calls it: kind and value."""
+    names = {("thumbprint", found.thumbprint)}
     if found.uses:
         use = found.uses[0]
-        values |= {
+        names |= {
             ("spki", use.spki_sha256),
             ("issuer_serial", issuer_serial(use.issuer, use.serial)),
         }
-    found.denied = [row for row in everything_denied if (row.kind, row.value) in values]
+    return names
 
 
 def _add_use(found: Incident) -> None:
@@ -277,13 +283,8 @@ def _revocations(desk: Desk, found: Incident) -> list[AuditRow]:
 
 
 def _add_acts(desk: Desk, found: Incident, rows: Iterable[AuditRow]) -> None:
-    denials = [
-        row
-        for event in ("certificate.denied", "certificate.allowed")
-        for row in search(desk, Wanted(thumbprint=found.thumbprint, event=event), MOST).rows
-    ]
     acts = []
-    for row in (*rows, *denials):
+    for row in (*rows, *_denials(desk, found)):
         body = _body(row)
         details = body.get("details") or {}
         said = (details.get("because"), details.get("value"), details.get("note"))
@@ -291,6 +292,22 @@ def _add_acts(desk: Desk, found: Incident, rows: Iterable[AuditRow]) -> None:
         words = " ".join(str(each) for each in said if each)
         acts.append(Act(row.at_ms, row.event, by, words, f"{row.writer}:{row.seq}"))
     found.acts = sorted(acts, key=lambda act: act.at_ms)
+
+
+def _denials(desk: Desk, found: Incident) -> Iterable[AuditRow]:
+    """Entries of its denials and of their end, which names a key or serial number alone."""
+    names = _names(found)
+    rows = {}
+    for event in ("certificate.denied", "certificate.allowed"):
+        for row in search(desk, Wanted(thumbprint=found.thumbprint, event=event), MOST).rows:
+            rows[row.writer, row.seq] = row
+        for _, value in names:
+            piece = value.partition(" ")[0]  # of an issuer's name the spelling may differ
+            for row in search(desk, Wanted(words=(piece,), event=event), MOST).rows:
+                details = _body(row).get("details") or {}
+                if (details.get("kind"), details.get("value")) in names:
+                    rows[row.writer, row.seq] = row
+    return rows.values()
 
 
 def _body(row: AuditRow) -> dict[str, Any]:

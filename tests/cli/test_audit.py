@@ -174,6 +174,21 @@ def test_who_revoked_it(home: Path, stage: Stage) -> None:
     assert any("stolen" in act["what"] for act in found["acts"])
 
 
+@pytest.mark.parametrize("way", [(), ("--key",), ("--issuer-serial",)])
+def test_a_denial_and_its_end(home: Path, stage: Stage, way: tuple[str, ...]) -> None:
+    """Both are in the note, by whatever name the certificate was stopped, and nobody else's."""
+    issued(stage)
+    bot = str(home / "certs" / "bot.crt")
+    other = str(done(home, "ca", "issue", "x")["certificate"])
+    done(home, "revoke", "cert", other, *way)
+    done(home, "revoke", "cert", bot, *way)
+    done(home, "revoke", "undo", bot, *way)
+    found = done(home, "audit", "incident", stage.bot.thumbprint)
+    events = [act["event"] for act in found["acts"] if act["event"].startswith("certificate.")]
+    assert events == ["certificate.denied", "certificate.allowed"]
+    assert not found["denied"]
+
+
 def test_an_incident_without_a_trace(home: Path) -> None:
     """It says that nothing is recorded, for a jti and for a thumbprint."""
     for subject in ("nothing", "A" * 43, "x" * 300):
