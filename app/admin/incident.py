@@ -11,6 +11,7 @@ from typing import Any
 
 from app import clock
 from app.admin.audit_search import Progress, search
+from app.admin.denials_told import MOST, denials_of, names_of
 from app.admin.desk import Desk
 from app.admin.problem import Problem
 from app.admin.thumbprints import thumbprint_of
@@ -18,13 +19,11 @@ from app.admin.token_revocation import require_no_token
 from app.audit import PresentationsCounted, TokenPresented
 from app.store import denied, tokens, uses
 from app.store.audit import AuditRow, Wanted
-from app.store.denied import DeniedRow, issuer_serial
+from app.store.denied import DeniedRow
 from app.store.tokens import Outstanding, TokenRow
 from app.store.told import told
 from app.store.uses import UseRow
 
-MOST = 10_000
-"""Entries of one kind that are read; `Incident.more` says where there are more."""
 _JTI_LENGTH = (1, 255)
 PRESENTED = (TokenPresented.name, PresentationsCounted.name)
 
@@ -196,20 +195,8 @@ def _add_certificate(desk: Desk, found: Incident) -> None:
         reason = row.reason or "unknown"
         found.refused[reason] = found.refused.get(reason, 0) + count
     found.carried = _gathered(presented)
-    names = _names(found)
+    names = names_of(found.thumbprint, found.uses)
     found.denied = [row for row in everything_denied if (row.kind, row.value) in names]
-
-
-def _names(found: Incident) -> set[tuple[str, str]]:
-    """What an entry of the deny-list calls it: kind and value."""
-    names = {("thumbprint", found.thumbprint)}
-    if found.uses:
-        use = found.uses[0]
-        names |= {
-            ("spki", use.spki_sha256),
-            ("issuer_serial", issuer_serial(use.issuer, use.serial)),
-        }
-    return names
 
 
 def _add_use(found: Incident) -> None:
@@ -284,7 +271,7 @@ def _revocations(desk: Desk, found: Incident) -> list[AuditRow]:
 
 def _add_acts(desk: Desk, found: Incident, rows: Iterable[AuditRow]) -> None:
     acts = []
-    for row in (*rows, *_denials(desk, found)):
+    for row in (*rows, *denials_of(desk, found.thumbprint, found.uses)):
         body = _body(row)
         details = body.get("details") or {}
         said = (details.get("because"), details.get("value"), details.get("note"))
@@ -292,22 +279,6 @@ def _add_acts(desk: Desk, found: Incident, rows: Iterable[AuditRow]) -> None:
         words = " ".join(str(each) for each in said if each)
         acts.append(Act(row.at_ms, row.event, by, words, f"{row.writer}:{row.seq}"))
     found.acts = sorted(acts, key=lambda act: act.at_ms)
-
-
-def _denials(desk: Desk, found: Incident) -> Iterable[AuditRow]:
-    """Entries of its denials and of their end, which names a key or serial number alone."""
-    names = _names(found)
-    rows = {}
-    for event in ("certificate.denied", "certificate.allowed"):
-        for row in search(desk, Wanted(thumbprint=found.thumbprint, event=event), MOST).rows:
-            rows[row.writer, row.seq] = row
-        for _, value in names:
-            piece = value.partition(" ")[0]  # of an issuer's name the spelling may differ
-            for row in search(desk, Wanted(words=(piece,), event=event), MOST).rows:
-                details = _body(row).get("details") or {}
-                if (details.get("kind"), details.get("value")) in names:
-                    rows[row.writer, row.seq] = row
-    return rows.values()
 
 
 def _body(row: AuditRow) -> dict[str, Any]:
